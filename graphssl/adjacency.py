@@ -1,0 +1,280 @@
+"""Sparse matrices in row order and their products: every aggregation of the library goes through here.
+
+A product with a sparse matrix is one call of :func:`torch.nn.functional.embedding_bag`, which every torch wheel
+carries as a tuned kernel; the backward pass is the same call with the transpose, which is known and never derived by autograd.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Pattern:
+    """Where the non-zeros of a sparse matrix ``[R, C]`` stand, row by row, with its transpose found once.
+
+    Args:
+        ptr: ``[R + 1]`` integer, row ``r`` owns the entries ``ptr[r]`` to ``ptr[r + 1]``.
+        col: ``[E]`` integer, column of each entry.
+        num_cols: ``C``.
+        transpose: the transposed pattern and ``perm`` ``[E]`` (entry ``k`` of the transpose is entry ``perm[k]`` here), where
+            the caller knows them.
+    """
+
+    def __init__(self, ptr: Tensor, col: Tensor, num_cols: int, transpose: tuple[Pattern, Tensor] | None = None) -> None:
+        small = max(num_cols, col.numel()) < 2**31
+        dtype = torch.int32 if small else torch.int64  # 32-bit indices halve the index traffic
+        self.ptr = ptr.to(dtype)  # [R + 1]
+        self.col = col.to(dtype)  # [E]
+        self.num_cols = num_cols
+        self._transpose = transpose
+        self._row: Tensor | None = None
+
+    @property
+    def num_rows(self) -> int:
+        return self.ptr.numel() - 1
+
+    @property
+    def num_entries(self) -> int:
+        return self.col.numel()
+
+    @property
+    def device(self) -> torch.device:
+        return self.col.device
+
+    @property
+    def counts(self) -> Tensor:
+        """Entries in each row, ``[R]``."""
+        return self.ptr.diff()
+
+    @property
+    def row(self) -> Tensor:
+        """Row of each entry, ``[E]`` int64."""
+        if self._row is None:
+            rows = torch.arange(self.num_rows, device=self.device)
+            self._row = rows.repeat_interleave(self.counts, output_size=self.num_entries)
+        return self._row
+
+    def transpose(self) -> tuple[Pattern, Tensor]:
+        """The transposed pattern, and ``perm`` ``[E]`` that carries values over: ``values_t = values[perm]``."""
+        if self._transpose is None:
+            perm = self.col.argsort(stable=True)  # rows stay ascending inside a column
+            ptr = row_pointers(self.col[perm], self.num_cols)
+            # No link back: a cycle would keep each step's pattern alive until the garbage collector runs.
+            self._transpose = (Pattern(ptr, self.row[perm], self.num_rows), perm)
+        return self._transpose
+
+    def keep(self, index: Tensor) -> Pattern:
+        """The entries ``index`` (ascending, ``[E']``) alone; a transpose already found is filtered, not found again."""
+        kept = torch.zeros(self.num_entries + 1, dtype=torch.int32, device=self.device)
+        kept[index + 1] = 1
+        before = kept.cumsum(0, dtype=torch.int32)  # [E + 1] kept entries before each one
+        child = Pattern(before[self.ptr], self.col[index], self.num_cols)
+        child._row = self._row[index] if self._row is not None else None
+        if self._transpose is not None:
+            pattern, perm = self._transpose
+            alive = kept[1:][perm].nonzero().squeeze(1)
+            child._transpose = (pattern.keep(alive), before[perm[alive]].long())
+        return child
+
+    def to(self, device: torch.device | str) -> Pattern:
+        return Pattern(self.ptr.to(device), self.col.to(device), self.num_cols)
+
+
+class CSR:
+    """A sparse matrix ``[R, C]`` that multiplies dense ones: ``csr @ h`` with exact gradients for ``h``.
+
+    Args:
+        pattern: where the non-zeros stand.
+        val: ``[E]`` values; ``None`` means ones.
+        transpose: the transposed matrix where the caller knows it (a symmetric matrix passes through ``symmetric``).
+        symmetric: the matrix equals its transpose; nothing is transposed then.
+    """
+
+    def __init__(self, pattern: Pattern, val: Tensor | None = None, *, transpose: CSR | None = None, symmetric: bool = False) -> None:
+        self.pattern = pattern
+        self.val = val
+        self.symmetric = symmetric
+        self._transpose = transpose
+
+    @classmethod
+    def from_dense(cls, x: Tensor) -> CSR:
+        """The non-zeros of a dense matrix ``[R, C]``."""
+        row, col = x.nonzero(as_tuple=True)
+        return cls(Pattern(row_pointers(row, x.size(0)), col, x.size(1)), x[row, col])
+
+    @classmethod
+    def from_torch(cls, x: Tensor) -> CSR:
+        """A torch sparse matrix (COO, CSR or CSC layout)."""
+        x = x.to_sparse_csr()
+        return cls(Pattern(x.crow_indices(), x.col_indices(), x.size(1)), x.values())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.pattern.num_rows, self.pattern.num_cols
+
+    @property
+    def device(self) -> torch.device:
+        return self.pattern.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.get_default_dtype() if self.val is None else self.val.dtype
+
+    def size(self, dim: int) -> int:
+        return self.shape[dim]
+
+    def values(self) -> Tensor:
+        """The values, ones where none are stored, ``[E]``."""
+        return torch.ones(self.pattern.num_entries, device=self.device) if self.val is None else self.val
+
+    def with_values(self, val: Tensor | None) -> CSR:
+        """The same pattern (its transpose stays known) with other values."""
+        return CSR(self.pattern, val)
+
+    def t(self) -> CSR:
+        """The transposed matrix."""
+        if self.symmetric:
+            return self
+        if self._transpose is None:
+            pattern, perm = self.pattern.transpose()
+            self._transpose = CSR(pattern, None if self.val is None else self.val.detach()[perm])
+        return self._transpose
+
+    def rows(self, index: Tensor) -> CSR:
+        """The rows ``index`` ``[R']``, in that order, repeats allowed."""
+        entries, ptr = gather_rows(self.pattern.ptr, index)
+        return CSR(Pattern(ptr, self.pattern.col[entries], self.pattern.num_cols), None if self.val is None else self.val[entries])
+
+    def scale_columns(self, scale: Tensor) -> CSR:
+        """Column ``c`` times ``scale[c]``, ``scale`` ``[C]``; the pattern stays."""
+        return self.with_values(self.values() * scale[self.pattern.col])
+
+    def to_dense(self) -> Tensor:
+        """The same matrix as a dense tensor ``[R, C]``; entries that stand twice are added."""
+        dense = torch.zeros(self.shape, dtype=self.values().dtype, device=self.device)
+        return dense.index_put_((self.pattern.row, self.pattern.col.long()), self.values(), accumulate=True)
+
+    def to(self, device: torch.device | str) -> CSR:
+        if torch.device(device) == self.device:
+            return self
+        return CSR(self.pattern.to(device), None if self.val is None else self.val.to(device), symmetric=self.symmetric)
+
+    def __matmul__(self, h: Tensor) -> Tensor:
+        """The product with a dense ``[C, D]``, as ``[R, D]``."""
+        out: Tensor = _Product.apply(h, self)
+        return out
+
+    def __repr__(self) -> str:
+        return f"CSR(shape={self.shape}, entries={self.pattern.num_entries})"
+
+
+def row_pointers(row: Tensor, num_rows: int) -> Tensor:
+    """Row pointers ``[R + 1]`` of entries whose rows ``[E]`` are ascending."""
+    if row.numel() < 2**31:
+        return torch._convert_indices_from_coo_to_csr(row.contiguous(), num_rows, out_int32=True)
+    return F.pad(torch.bincount(row, minlength=num_rows).cumsum(0), (1, 0))
+
+
+def gather_rows(ptr: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Entries ``[E']`` of the rows ``index`` ``[R']`` one row after another, and the new row pointers ``[R' + 1]``."""
+    start = ptr[index].long()
+    counts = ptr[index + 1].long() - start
+    new = F.pad(counts.cumsum(0), (1, 0))
+    total = int(new[-1])
+    shift = (start - new[:-1]).repeat_interleave(counts, output_size=total)
+    return torch.arange(total, device=ptr.device) + shift, new
+
+
+def matmul(x: Tensor | CSR, weight: Tensor) -> Tensor:
+    """Features times weight, ``[N, F] @ [F, D]``, whether the features are dense or sparse rows."""
+    if isinstance(x, CSR) and torch.is_autocast_enabled(x.device.type):
+        weight = weight.to(torch.get_autocast_dtype(x.device.type))
+    return x @ weight
+
+
+def max_neighbours(pattern: Pattern, h: Tensor) -> Tensor:
+    """Element-wise maximum of ``h`` ``[C, D]`` over each row's columns, ``[R, D]``; zero for an empty row."""
+    return F.embedding_bag(pattern.col, h, pattern.ptr, mode="max", include_last_offset=True)
+
+
+def segment_softmax(scores: Tensor, pattern: Pattern) -> Tensor:
+    """Softmax of ``scores`` ``[E, H]`` over the entries of each row."""
+    row = pattern.row[:, None].expand_as(scores)
+    top = scores.new_full((pattern.num_rows, scores.size(1)), -torch.inf).scatter_reduce(0, row, scores.detach(), "amax")
+    weights = (scores - top.gather(0, row)).exp()
+    total = scores.new_zeros(pattern.num_rows, scores.size(1)).scatter_add(0, row, weights)
+    return weights / total.gather(0, row)
+
+
+def weighted_sum(pattern: Pattern, val: Tensor, h: Tensor) -> Tensor:
+    """Product of the matrix ``(pattern, val)`` with ``h``, differentiable in ``val`` ``[E]`` and ``h`` ``[C, D]``: ``[R, D]``."""
+    out: Tensor = _WeightedSum.apply(val, h, pattern)
+    return out
+
+
+def with_self_loops(pattern: Pattern, val: Tensor, fill: float = 1.0) -> tuple[Pattern, Tensor]:
+    """A square pattern with a self-loop in each row that has none, of value ``fill``; loops that are there stay as they are.
+
+    Returns the new pattern and its values ``[E']``.
+    """
+    n, e = pattern.num_rows, pattern.num_entries
+    row = pattern.row
+    loops = row[pattern.col == row]
+    missing = torch.ones(n, dtype=torch.int32, device=pattern.device)
+    missing[loops] = 0
+    shift = F.pad(missing.cumsum(0, dtype=torch.int32), (1, 0))  # [N + 1] loops added before each row
+    ptr = pattern.ptr + shift
+    place = torch.arange(e, device=pattern.device) + shift[:-1][row]
+    new = missing.nonzero().squeeze(1)
+    last = ptr[new + 1].long() - 1
+    size = e + new.numel()
+    col = torch.empty(size, dtype=pattern.col.dtype, device=pattern.device)
+    col[place], col[last] = pattern.col, new.to(col.dtype)
+    out = val.new_empty(size)
+    out[place], out[last] = val, fill
+    return Pattern(ptr, col, pattern.num_cols), out
+
+
+def _kernel(matrix: CSR, h: Tensor) -> Tensor:
+    p = matrix.pattern
+    if p.num_entries == 0:
+        return h.new_zeros(p.num_rows, h.size(1))
+    val = None if matrix.val is None else matrix.val.detach().to(h.dtype)
+    return F.embedding_bag(p.col, h.detach().contiguous(), p.ptr, mode="sum", per_sample_weights=val, include_last_offset=True)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, matrix: CSR) -> Tensor:
+        ctx.matrix = matrix
+        return _kernel(matrix, h)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
+        return (_kernel(ctx.matrix.t(), grad) if ctx.needs_input_grad[0] else None), None
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, val: Tensor, h: Tensor, pattern: Pattern) -> Tensor:
+        ctx.save_for_backward(val, h)
+        ctx.pattern = pattern
+        return _kernel(CSR(pattern, val), h)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        val, h = ctx.saved_tensors
+        pattern: Pattern = ctx.pattern
+        grad_val = _pair_products(pattern, grad, h).to(val.dtype) if ctx.needs_input_grad[0] else None
+        grad_h = _kernel(CSR(pattern, val).t(), grad) if ctx.needs_input_grad[1] else None
+        return grad_val, grad_h, None
+
+
+def _pair_products(pattern: Pattern, left: Tensor, right: Tensor, chunk: int = 65_536) -> Tensor:
+    """``left[row] . right[col]`` for each entry, ``[E]``, a chunk of entries at a time so that no ``[E, D]`` stands."""
+    pairs = zip(pattern.row.split(chunk), pattern.col.split(chunk), strict=True)
+    return torch.cat([torch.linalg.vecdot(left[r], right[c]) for r, c in pairs])

@@ -1,0 +1,338 @@
+"""The one batch contract: datasets, batches, augmentations, encoders and objectives all speak Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from graphssl.adjacency import CSR, Pattern, row_pointers, with_self_loops
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """One graph, or a batch of graphs side by side; never changed once made.
+
+    ``N`` nodes, ``E`` directed edges, ``F`` features, ``G`` graphs. An undirected edge stands in both directions.
+    Make one from the outside with :meth:`of`, which checks and sorts; make a changed one with ``with_x``, ``keep_edges``
+    or ``keep_nodes``, which carry along everything that belongs to a node or an edge.
+
+    Example:
+        >>> g = Graph.of((torch.eye(3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])))
+        >>> g.num_nodes, g.num_edges, g.is_undirected
+        (3, 4, True)
+    """
+
+    x: Tensor | CSR  # [N, F] dense, or sparse rows
+    edge_index: Tensor  # [2, E] int64, source -> target, sorted by target, then source
+    edge_weight: Tensor | None = None  # [E]
+    edge_attr: Tensor | None = None  # [E, B]
+    graph_id: Tensor | None = None  # [N] int64 ascending in [0, G); None: a single graph
+    num_graphs: int = 1
+    num_seeds: int | None = None  # the loss is on rows [0, S); None: on all rows
+    node_id: Tensor | None = None  # [N] int64 row in the original graph; None: row i is node i
+
+    @classmethod
+    def of(cls, data: Data | Graph | tuple[Any, Any]) -> Graph:
+        """PyG ``Data`` or ``Batch``, or a pair ``(x, edge_index)``, as a Graph: checked, sorted, contiguous.
+
+        Edges come out sorted by target and then source; parallel edges and self-loops are kept. Features become the
+        default float type; bag-of-words features of which less than 5 % are non-zero become sparse rows.
+
+        Raises:
+            ValueError: no features, no nodes, NaN or infinite features, an edge outside the graph, tensors whose lengths disagree.
+        """
+        if isinstance(data, Graph):
+            return data
+        if isinstance(data, tuple):
+            x, edge_index = data
+            weight = attr = graph_id = None
+        else:
+            x, edge_index = getattr(data, "x", None), getattr(data, "edge_index", None)
+            weight, attr = getattr(data, "edge_weight", None), getattr(data, "edge_attr", None)
+            graph_id = getattr(data, "batch", None)
+        if edge_index is None:
+            raise ValueError("data.edge_index is missing: a [2, E] integer tensor is needed")
+        x = _features(x)
+        n = x.size(0)
+        edge_index = _edges(edge_index, n)
+        order = (edge_index[1] * n + edge_index[0]).argsort(stable=True)
+        weight = _per_edge("edge_weight", weight, order)
+        if weight is not None:
+            weight = weight.reshape(-1).to(x.dtype)
+        attr = _per_edge("edge_attr", attr, order)
+        num_graphs = 1
+        if graph_id is not None:
+            if graph_id.numel() != n or (graph_id.diff() < 0).any():
+                raise ValueError(f"data.batch must hold one ascending graph number for each of the {n} nodes")
+            num_graphs = int(getattr(data, "num_graphs", None) or graph_id[-1] + 1)
+        return cls(x, edge_index[:, order].contiguous(), weight, attr, graph_id, num_graphs)
+
+    # ------------------------------------------------------------------ sizes
+
+    @property
+    def num_nodes(self) -> int:
+        return self.x.size(0)
+
+    @property
+    def num_edges(self) -> int:
+        return self.edge_index.size(1)
+
+    @property
+    def num_features(self) -> int:
+        return self.x.size(1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.edge_index.device
+
+    @property
+    def graph_ids(self) -> Tensor:
+        """Graph of each node, ``[N]``; zeros for a single graph."""
+        if self.graph_id is None:
+            return torch.zeros(self.num_nodes, dtype=torch.long, device=self.device)
+        return self.graph_id
+
+    @property
+    def node_ids(self) -> Tensor:
+        """Row of each node in the original graph, ``[N]``."""
+        return torch.arange(self.num_nodes, device=self.device) if self.node_id is None else self.node_id
+
+    @property
+    def weights(self) -> Tensor:
+        """Edge weights in the features' float type, ``[E]``; ones where the graph has none."""
+        if self.edge_weight is None:
+            return torch.ones(self.num_edges, dtype=self.x.dtype, device=self.device)
+        return self.edge_weight.to(self.x.dtype)
+
+    def dense_x(self) -> Tensor:
+        """The features as a dense tensor ``[N, F]``."""
+        return self.x.to_dense() if isinstance(self.x, CSR) else self.x
+
+    # ------------------------------------------------------------------ changed copies
+
+    def with_x(self, x: Tensor | CSR) -> Graph:
+        """The same nodes and edges with other features ``[N, F']``."""
+        return self._share(replace(self, x=x))
+
+    def with_edges(self, edge_index: Tensor, edge_weight: Tensor | None = None, edge_attr: Tensor | None = None) -> Graph:
+        """The same nodes with other edges ``[2, E']``, given in any order; they are sorted here."""
+        order = (edge_index[1] * self.num_nodes + edge_index[0]).argsort(stable=True)
+        weight = None if edge_weight is None else edge_weight[order]
+        attr = None if edge_attr is None else edge_attr[order]
+        return replace(self, edge_index=edge_index[:, order], edge_weight=weight, edge_attr=attr)
+
+    def keep_edges(self, keep: Tensor, *, symmetric: bool = False) -> Graph:
+        """The edges where ``keep`` ``[E]`` is true, with their weights and attributes; all nodes stay.
+
+        Args:
+            keep: bool mask over edges.
+            symmetric: both directions of each edge got the same value, so an undirected graph stays one.
+        """
+        index = keep.nonzero().squeeze(1)
+        graph = replace(
+            self,
+            edge_index=self.edge_index.index_select(1, index),
+            edge_weight=None if self.edge_weight is None else self.edge_weight[index],
+            edge_attr=None if self.edge_attr is None else self.edge_attr[index],
+        )
+        store = graph._store
+        if symmetric and self.is_undirected:
+            new = keep.cumsum(0) - 1
+            store["reverse"] = new[self.reverse[index]]  # type: ignore[index]
+        elif "reverse" in self._store:
+            self.pattern.transpose()  # found once here, filtered for every view
+            store["reverse"] = None
+        if "pattern" in self._store:
+            pattern = self.pattern.keep(index)
+            pattern._row = graph.edge_index[1]
+            if store.get("reverse") is not None:
+                pattern._transpose = (Pattern(pattern.ptr, pattern.col, self.num_nodes), store["reverse"])
+            store["pattern"] = pattern
+        return graph
+
+    def keep_nodes(self, index: Tensor) -> Graph:
+        """The induced subgraph on the nodes ``index`` (ascending, ``[N']``); ``node_id`` says which nodes they were.
+
+        The number of graphs stays, so a graph that loses all its nodes is empty and not gone.
+        """
+        new = torch.full((self.num_nodes,), -1, device=self.device)
+        new[index] = torch.arange(index.numel(), device=self.device)
+        edges = new[self.edge_index]
+        kept = self.keep_edges((edges >= 0).all(0))
+        seeds = None if self.num_seeds is None else int((index < self.num_seeds).sum())
+        return replace(
+            kept,
+            x=self.x.rows(index) if isinstance(self.x, CSR) else self.x[index],
+            edge_index=new[kept.edge_index],
+            graph_id=None if self.graph_id is None else self.graph_id[index],
+            num_seeds=seeds,
+            node_id=self.node_ids[index],
+        )
+
+    def to(self, device: torch.device | str) -> Graph:
+        """A copy on ``device``; itself where it is there already."""
+        if torch.device(device) == self.device:
+            return self
+        names = ("x", "edge_index", "edge_weight", "edge_attr", "graph_id", "node_id")
+        moved = {name: getattr(self, name).to(device) for name in names if getattr(self, name) is not None}
+        return replace(self, **moved)
+
+    # ------------------------------------------------------------------ structure, found once and shared by copies with other features
+
+    @property
+    def pattern(self) -> Pattern:
+        """The adjacency's rows: row ``i`` holds the sources of the edges into node ``i``."""
+        return self.cached("pattern", self._find_pattern)
+
+    @property
+    def reverse(self) -> Tensor | None:
+        """The opposite direction of each edge, ``[E]``; ``None`` where some edge has none (a directed graph).
+
+        Parallel edges are paired in order; a self-loop is its own opposite.
+        """
+        return self.cached("reverse", self._find_reverse)
+
+    @property
+    def is_undirected(self) -> bool:
+        """Each edge stands in both directions (whatever its weights)."""
+        return self.reverse is not None
+
+    @property
+    def has_symmetric_weights(self) -> bool:
+        """The graph is undirected and both directions of each edge weigh the same."""
+        if self.edge_weight is None:
+            return self.is_undirected
+        weight = self.edge_weight
+        return self.cached("symmetric", lambda: self.reverse is not None and bool(torch.equal(weight, weight[self.reverse])))
+
+    def summed(self) -> CSR:
+        """The adjacency ``A`` ``[N, N]``: ``(A @ h)_i`` sums weight times ``h`` over the edges into ``i``."""
+        return self.cached("summed", lambda: CSR(self.pattern, self.edge_weight, symmetric=self.has_symmetric_weights))
+
+    def averaged(self) -> CSR:
+        """``D^-1 A``: the weighted mean over the edges into each node; zero for a node with none."""
+        return self.cached("averaged", self._find_averaged)
+
+    def normalised(self) -> CSR:
+        """``D^-1/2 (A + I) D^-1/2`` of the GCN (Kipf and Welling, 2017, arXiv:1609.02907).
+
+        ``D`` counts the edges into a node. A node that has a self-loop keeps it with its weight instead of a second one.
+        """
+        return self.cached("normalised", self._find_normalised)
+
+    def looped(self) -> Pattern:
+        """The pattern with one self-loop at each node that has none (for attention)."""
+        return self.cached("looped", lambda: with_self_loops(self.pattern, self.weights)[0])
+
+    def cached(self, name: str, make: Callable[[], T]) -> T:
+        """``make()``, computed at the first call for this structure (edges, weights and graphs; not features)."""
+        if name not in self._store:
+            self._store[name] = make()
+        return self._store[name]  # type: ignore[no-any-return]
+
+    @property
+    def _store(self) -> dict[str, Any]:
+        return self.__dict__.setdefault("_structure", {})  # type: ignore[no-any-return]
+
+    def _share(self, other: Graph) -> Graph:
+        other.__dict__["_structure"] = self._store
+        return other
+
+    def _find_pattern(self) -> Pattern:
+        source, target = self.edge_index
+        if (target.diff() < 0).any():
+            raise ValueError("edge_index must be sorted by target: make the graph with Graph.of or with_edges")
+        pattern = Pattern(row_pointers(target, self.num_nodes), source, self.num_nodes)
+        pattern._row = target
+        if self.reverse is not None:
+            pattern._transpose = (Pattern(pattern.ptr, pattern.col, self.num_nodes), self.reverse)
+        return pattern
+
+    def _find_reverse(self) -> Tensor | None:
+        source, target = self.edge_index
+        forward, backward = target * self.num_nodes + source, source * self.num_nodes + target
+        order = backward.argsort(stable=True)
+        if not torch.equal(forward if bool((forward.diff() >= 0).all()) else forward.sort().values, backward[order]):
+            return None
+        reverse = torch.empty_like(order)
+        reverse[order] = torch.arange(order.numel(), device=order.device)
+        loop = source == target  # parallel self-loops: each its own opposite
+        reverse[loop] = loop.nonzero().squeeze(1)
+        return reverse
+
+    def _find_averaged(self) -> CSR:
+        pattern = self.pattern
+        weight = self.weights
+        total = weight.new_zeros(self.num_nodes).scatter_add(0, pattern.row, weight)
+        return CSR(pattern, weight / total.where(total != 0, 1)[pattern.row])
+
+    def _find_normalised(self) -> CSR:
+        pattern, val = with_self_loops(self.pattern, self.weights)
+        degree = val.new_zeros(self.num_nodes).scatter_add(0, pattern.row, val)
+        scale = degree.clamp(min=0).rsqrt().where(degree > 0, 0)
+        symmetric = self.has_symmetric_weights
+        matrix = CSR(pattern, scale[pattern.row] * val * scale[pattern.col], symmetric=symmetric)
+        if not symmetric:
+            turned, perm = self.pattern.transpose()
+            turned, val = with_self_loops(turned, self.weights[perm])
+            matrix._transpose = CSR(turned, scale[turned.row] * val * scale[turned.col])
+        return matrix
+
+
+def _features(x: Any) -> Tensor | CSR:
+    if x is None:
+        raise ValueError("data.x is missing: a [N, F] feature tensor is needed")
+    if not isinstance(x, (Tensor, CSR)):
+        x = torch.as_tensor(x)
+    if isinstance(x, Tensor) and x.layout != torch.strided:
+        x = CSR.from_torch(x)
+    if len(x.shape) != 2 or 0 in x.shape:
+        raise ValueError(f"data.x must be [N, F] with at least one node and one feature, got shape {tuple(x.shape)}")
+    values = x.values() if isinstance(x, CSR) else x
+    if values.dtype.is_complex:
+        raise ValueError(f"data.x must be real, got {values.dtype}")
+    if not torch.isfinite(values).all():
+        row = x.pattern.row if isinstance(x, CSR) else None
+        bad = (~torch.isfinite(values)).nonzero()[0].tolist()
+        where = f"row {int(row[bad[0]])}" if row is not None else f"row {bad[0]}, column {bad[1]}"
+        raise ValueError(f"data.x holds NaN or infinite values (first at {where}): clean or impute the features first")
+    dtype = values.dtype if values.is_floating_point() and values.dtype.itemsize >= 4 else torch.get_default_dtype()
+    if isinstance(x, CSR):
+        return x.with_values(values.to(dtype))
+    if x.numel() > 100_000 and int(x.count_nonzero()) < 0.05 * x.numel():
+        return CSR.from_dense(x.to(dtype))
+    return x.to(dtype).contiguous()
+
+
+def _edges(edge_index: Any, n: int) -> Tensor:
+    edge_index = torch.as_tensor(edge_index)
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(f"data.edge_index must be [2, E], got shape {tuple(edge_index.shape)}")
+    if edge_index.is_floating_point() or edge_index.dtype == torch.bool:
+        raise ValueError(f"data.edge_index must hold integers, got {edge_index.dtype}")
+    edge_index = edge_index.long()
+    if edge_index.numel() and (int(edge_index.min()) < 0 or int(edge_index.max()) >= n):
+        raise ValueError(
+            f"data.edge_index points outside the graph: it holds {int(edge_index.min())} to {int(edge_index.max())}, "
+            f"but the graph has nodes 0 to {n - 1}"
+        )
+    return edge_index
+
+
+def _per_edge(name: str, value: Tensor | None, order: Tensor) -> Tensor | None:
+    if value is None:
+        return None
+    if value.size(0) != order.numel():
+        raise ValueError(f"data.{name} must have one row for each of the {order.numel()} edges, got {value.size(0)}")
+    if value.is_floating_point() and not torch.isfinite(value).all():
+        raise ValueError(f"data.{name} holds NaN or infinite values")
+    return value[order]
