@@ -1,1 +1,122 @@
-"""Self-supervised learning on graphs."""
+"""Self-supervised learning on graphs: encoders, objectives, augmentations, training and honest evaluation.
+
+Names are imported when first used: ``import graphssl`` alone takes no time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from graphssl.lazy import lazy
+
+if TYPE_CHECKING:
+    from graphssl import losses
+    from graphssl.adjacency import CSR
+    from graphssl.augment import (
+        AdaptiveDropEdges,
+        AdaptiveMaskFeatures,
+        AddEdges,
+        Compose,
+        Diffuse,
+        DropEdges,
+        DropNodes,
+        Identity,
+        MaskFeatures,
+        RandomChoice,
+        ShuffleFeatures,
+        Subgraph,
+    )
+    from graphssl.batches import GraphBatches, side_by_side
+    from graphssl.datasets import Dataset, Split, load, random_splits
+    from graphssl.embedding import embed
+    from graphssl.encoders import GAT, GCN, GIN, GNN, GATv2, GraphSAGE
+    from graphssl.evaluation import Score, cluster, diagnostics, evaluate, knn_probe, linear_probe, low_label_probe
+    from graphssl.graph import Graph
+    from graphssl.objectives import BGRL, DGI, GRACE, METHODS, Objective
+    from graphssl.random import seeded
+    from graphssl.runs import load_run
+    from graphssl.training import fit, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BGRL",
+    "CSR",
+    "DGI",
+    "GAT",
+    "GCN",
+    "GIN",
+    "GNN",
+    "GRACE",
+    "METHODS",
+    "AdaptiveDropEdges",
+    "AdaptiveMaskFeatures",
+    "AddEdges",
+    "Compose",
+    "Dataset",
+    "Diffuse",
+    "DropEdges",
+    "DropNodes",
+    "GATv2",
+    "Graph",
+    "GraphBatches",
+    "GraphSAGE",
+    "Identity",
+    "MaskFeatures",
+    "Objective",
+    "RandomChoice",
+    "Score",
+    "ShuffleFeatures",
+    "Split",
+    "Subgraph",
+    "cluster",
+    "diagnostics",
+    "embed",
+    "evaluate",
+    "fit",
+    "knn_probe",
+    "linear_probe",
+    "load",
+    "load_run",
+    "losses",
+    "low_label_probe",
+    "random_splits",
+    "seeded",
+    "side_by_side",
+    "train",
+]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "adjacency": ("CSR",),
+        "augment": (
+            "AdaptiveDropEdges",
+            "AdaptiveMaskFeatures",
+            "AddEdges",
+            "Compose",
+            "Diffuse",
+            "DropEdges",
+            "DropNodes",
+            "Identity",
+            "MaskFeatures",
+            "RandomChoice",
+            "ShuffleFeatures",
+            "Subgraph",
+        ),
+        "batches": ("GraphBatches", "side_by_side"),
+        "datasets": ("Dataset", "Split", "load", "random_splits"),
+        "embedding": ("embed",),
+        "encoders": ("GAT", "GCN", "GIN", "GNN", "GATv2", "GraphSAGE"),
+        "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "knn_probe", "linear_probe", "low_label_probe"),
+        "graph": ("Graph",),
+        "objectives": ("BGRL", "DGI", "GRACE", "METHODS", "Objective"),
+        "random": ("seeded",),
+        "runs": ("load_run",),
+        "training": ("fit", "train"),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

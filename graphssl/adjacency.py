@@ -67,17 +67,21 @@ class Pattern:
             self._transpose = (Pattern(ptr, self.row[perm], self.num_rows), perm)
         return self._transpose
 
-    def keep(self, index: Tensor) -> Pattern:
-        """The entries ``index`` (ascending, ``[E']``) alone; a transpose already found is filtered, not found again."""
-        kept = torch.zeros(self.num_entries + 1, dtype=torch.int32, device=self.device)
-        kept[index + 1] = 1
-        before = kept.cumsum(0, dtype=torch.int32)  # [E + 1] kept entries before each one
-        child = Pattern(before[self.ptr], self.col[index], self.num_cols)
-        child._row = self._row[index] if self._row is not None else None
+    def keep(self, keep: Tensor, index: Tensor, before: Tensor) -> Pattern:
+        """The entries where ``keep`` ``[E]`` is true; a transpose already found is filtered, not found again.
+
+        ``index`` and ``before`` are what :func:`true_entries` says of ``keep``.
+        """
+        child = self._kept(index, before)
         if self._transpose is not None:
             pattern, perm = self._transpose
-            alive = kept[1:][perm].nonzero().squeeze(1)
-            child._transpose = (pattern.keep(alive), before[perm[alive]].long())
+            alive, ahead = true_entries(keep.index_select(0, perm))
+            child._transpose = (pattern._kept(alive, ahead), before.index_select(0, perm.index_select(0, alive)).long())
+        return child
+
+    def _kept(self, index: Tensor, before: Tensor) -> Pattern:
+        child = Pattern(before.index_select(0, self.ptr), self.col.index_select(0, index), self.num_cols)
+        child._row = None if self._row is None else self._row.index_select(0, index)
         return child
 
     def to(self, device: torch.device | str) -> Pattern:
@@ -179,6 +183,19 @@ def row_pointers(row: Tensor, num_rows: int) -> Tensor:
     return F.pad(torch.bincount(row, minlength=num_rows).cumsum(0), (1, 0))
 
 
+def true_entries(keep: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of the true entries of ``keep`` ``[E]``, ascending ``[E']``, and the true entries before each one ``[E + 1]``.
+
+    It is ``nonzero`` without a branch at each entry, which random masks make four times as slow.
+    """
+    dtype = torch.int32 if keep.numel() < 2**31 else torch.int64
+    before = F.pad(keep.cumsum(0, dtype=dtype), (1, 0))
+    total = int(before[-1])
+    place = (before[:-1] - total) * keep.long() + total  # what is false goes to one slot past the end
+    index = place.new_empty(total + 1).scatter_(0, place, torch.arange(keep.numel(), device=keep.device))
+    return index[:total], before
+
+
 def gather_rows(ptr: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Entries ``[E']`` of the rows ``index`` ``[R']`` one row after another, and the new row pointers ``[R' + 1]``."""
     start = ptr[index].long()
@@ -221,22 +238,28 @@ def with_self_loops(pattern: Pattern, val: Tensor, fill: float = 1.0) -> tuple[P
 
     Returns the new pattern and its values ``[E']``.
     """
-    n, e = pattern.num_rows, pattern.num_entries
-    row = pattern.row
+    looped, place, last = _loop_places(pattern)
+    out = val.new_empty(looped.num_entries)
+    return looped, out.scatter_(0, place, val).index_fill_(0, last, fill)
+
+
+def add_self_loops(pattern: Pattern) -> Pattern:
+    """:func:`with_self_loops` for a matrix of ones."""
+    return _loop_places(pattern)[0]
+
+
+def _loop_places(pattern: Pattern) -> tuple[Pattern, Tensor, Tensor]:
+    """The pattern with loops, and where in it the old entries ``[E]`` and the new loops stand."""
+    n, row = pattern.num_rows, pattern.row
     loops = row[pattern.col == row]
-    missing = torch.ones(n, dtype=torch.int32, device=pattern.device)
-    missing[loops] = 0
-    shift = F.pad(missing.cumsum(0, dtype=torch.int32), (1, 0))  # [N + 1] loops added before each row
+    missing = torch.ones(n, dtype=pattern.ptr.dtype, device=pattern.device).index_fill_(0, loops, 0)
+    new, shift = true_entries(missing.bool())  # shift [N + 1]: loops added before each row
     ptr = pattern.ptr + shift
-    place = torch.arange(e, device=pattern.device) + shift[:-1][row]
-    new = missing.nonzero().squeeze(1)
-    last = ptr[new + 1].long() - 1
-    size = e + new.numel()
-    col = torch.empty(size, dtype=pattern.col.dtype, device=pattern.device)
-    col[place], col[last] = pattern.col, new.to(col.dtype)
-    out = val.new_empty(size)
-    out[place], out[last] = val, fill
-    return Pattern(ptr, col, pattern.num_cols), out
+    place = torch.arange(row.numel(), device=pattern.device) + shift.index_select(0, row)
+    last = ptr.index_select(0, new + 1).long() - 1
+    col = pattern.col.new_empty(row.numel() + new.numel())
+    col.scatter_(0, place, pattern.col).scatter_(0, last, new.to(col.dtype))
+    return Pattern(ptr, col, pattern.num_cols), place, last
 
 
 def _kernel(matrix: CSR, h: Tensor) -> Tensor:

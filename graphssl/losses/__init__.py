@@ -1,1 +1,7 @@
-"""losses."""
+"""Losses: plain functions of embeddings or scores, each tested against its paper."""
+
+from graphssl.losses.bootstrap import bootstrap
+from graphssl.losses.contrastive import info_nce
+from graphssl.losses.mutual_information import bce, jsd
+
+__all__ = ["bce", "bootstrap", "info_nce", "jsd"]

@@ -1,0 +1,133 @@
+"""Views with fewer nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from graphssl.augment.views import below, check_choice, check_share, first_of_each, graph_sizes, shuffled
+from graphssl.graph import Graph
+
+NEVER = 2**62  # a time after all others
+
+
+@dataclass(frozen=True)
+class DropNodes:
+    """Node dropping of GraphCL (You et al., 2020, arXiv:2010.13902): each node goes with probability ``p``, with its edges.
+
+    The view is the induced subgraph on the other nodes, and ``node_id`` says which they are. A graph that would lose all
+    its nodes keeps one, drawn uniformly, and a batch with seed nodes keeps at least one seed.
+
+    Args:
+        p: probability that a node is dropped, from 0 to 1. GraphCL drops a fixed number instead of tossing coins.
+
+    Raises:
+        ValueError: ``p`` is not from 0 to 1.
+
+    Example:
+        >>> g = Graph.of((torch.eye(4), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])))
+        >>> view = DropNodes(0.5)(g)
+        >>> bool((view.x.argmax(1) == view.node_id).all())
+        True
+    """
+
+    p: float
+    keeps_nodes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_share("p", self.p)
+
+    def __call__(self, g: Graph) -> Graph:
+        coin = torch.rand(g.num_nodes, device=g.device)
+        best = coin.new_zeros(g.num_graphs).scatter_reduce(0, g.graph_ids, coin, "amax")
+        keep = (coin >= self.p) | ((coin == best[g.graph_ids]) & (best < self.p)[g.graph_ids])
+        if g.num_seeds:
+            seeds = coin[: g.num_seeds]
+            keep[: g.num_seeds] |= (seeds == seeds.max()) & ~keep[: g.num_seeds].any()
+        return g.keep_nodes(keep.nonzero().squeeze(1))
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """Subgraph sampling of GraphCL (You et al., 2020, arXiv:2010.13902): the induced subgraph on a share of the nodes.
+
+    A graph of ``n`` nodes keeps exactly ``max(1, round(ratio * n))``, and ``node_id`` says which. With ``how="walk"`` they are
+    the first that random walks with restart meet: at each step a walk goes back to its root with probability ``restart``, or on to
+    a node that sends an edge to where it stands. A walk that met nothing new for ``reach`` steps no longer goes back, and one that
+    has nowhere to go, or met nothing for ``2 * reach`` steps, starts again at a random node. All graphs are walked at once; after
+    ``20 * reach`` steps, nodes drawn at random make up what is missing. With ``how="nodes"`` all are drawn at random.
+
+    Where the graph has seed nodes, walks begin at seeds, so that at least one stays.
+
+    Args:
+        ratio: share of nodes to keep, above 0 up to 1. GraphCL keeps 0.2 (unsupervised) or 0.8 (transfer).
+        how: ``"walk"`` or ``"nodes"``.
+        restart: probability to go back to the root.
+        reach: nodes that one walk is meant to find; a graph that keeps more is walked from several roots at once. Small
+            graphs are so walked from one root, as in GraphCL, and large ones in a bounded number of steps.
+
+    Raises:
+        ValueError: an argument outside these bounds.
+
+    Example:
+        >>> path = torch.arange(9)
+        >>> g = Graph.of((torch.eye(10), torch.stack([torch.cat([path, path + 1]), torch.cat([path + 1, path])])))
+        >>> Subgraph(0.3)(g).num_nodes
+        3
+    """
+
+    ratio: float
+    how: Literal["walk", "nodes"] = "walk"
+    restart: float = 0.15
+    reach: int = 50
+    keeps_nodes: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_share("ratio", self.ratio)
+        if self.ratio == 0:
+            raise ValueError("ratio must be above 0 and at most 1, got 0")
+        check_choice("how", self.how, ("walk", "nodes"))
+        check_share("restart", self.restart)
+        if self.reach < 1:
+            raise ValueError(f"reach must be at least 1, got {self.reach!r}")
+
+    def __call__(self, g: Graph) -> Graph:
+        sizes = graph_sizes(g)
+        wanted = (self.ratio * sizes).round().long().clamp(min=1).minimum(sizes)
+        time = torch.full((g.num_nodes,), NEVER, device=g.device)  # [N] step at which each node was met
+        if g.num_seeds:
+            time[torch.randint(g.num_seeds, (1,), device=g.device)] = 0
+        if self.how == "walk" and g.num_edges:
+            self._walk(g, wanted, time)
+        order = shuffled(g.graph_ids)
+        order = order[time[order].argsort(stable=True)]  # nodes met at one step, or never, in random order
+        order = order[g.graph_ids[order].argsort(stable=True)]
+        return g.keep_nodes(first_of_each(order, g.graph_ids, wanted).sort().values)
+
+    def _walk(self, g: Graph, wanted: Tensor, time: Tensor) -> None:
+        """Writes into ``time`` the step at which a walk first meets each node."""
+        sizes, col = graph_sizes(g), g.pattern.col
+        start, ptr, degree = sizes.cumsum(0) - sizes, g.pattern.ptr.long(), g.pattern.counts.long()
+        graph = torch.arange(g.num_graphs, device=g.device).repeat_interleave((wanted + self.reach - 1) // self.reach)  # [W]
+        first = start[graph]
+        room = sizes[graph] if not g.num_seeds or g.num_graphs > 1 else torch.full_like(graph, g.num_seeds)
+        root = first + below(room)
+        node, stale = root, torch.zeros_like(root)
+        time[root] = 0
+        for step in range(1, 20 * self.reach + 1):
+            ways = degree[node]
+            edge = (ptr[node] + below(ways.clamp(min=1))).clamp(max=g.num_edges - 1)
+            home = (torch.rand(node.shape, device=g.device) < self.restart) & (stale < self.reach)
+            lost = (ways == 0) | (stale >= 2 * self.reach)
+            root = root.where(~lost, first + below(sizes[graph]))
+            node = root.where(home | lost, col[edge].long())
+            met = time[node]
+            stale = (stale + 1).where(met < step, 0)
+            time[node] = met.clamp(max=step)
+            if step % 16 == 0:  # not at each step, since the answer must come back from the device
+                found = torch.bincount(g.graph_ids[time < NEVER], minlength=g.num_graphs)
+                if bool((found >= wanted).all()):
+                    return

@@ -1,0 +1,103 @@
+"""What a run trains on: iterables of Graph, whether the whole graph or batches of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphssl.adjacency import CSR, Pattern
+from graphssl.graph import Graph
+
+
+def side_by_side(graphs: Sequence[Graph]) -> Graph:
+    """Several graphs as one, without edges between them; graph numbers count on, so each keeps its identity.
+
+    Weights and attributes must be on all graphs or on none.
+
+    Raises:
+        ValueError: no graph, or graphs that differ in what they carry, or in their number of features.
+
+    Example:
+        >>> path = Graph.of((torch.eye(2), torch.tensor([[0, 1], [1, 0]])))
+        >>> both = side_by_side([path, path])
+        >>> both.num_nodes, both.num_graphs, both.graph_id.tolist()
+        (4, 2, [0, 0, 1, 1])
+    """
+    if not graphs:
+        raise ValueError("graphs must hold at least one graph")
+    if len(graphs) == 1:
+        return graphs[0]
+    if len({g.num_features for g in graphs}) > 1:
+        raise ValueError(f"graphs must have the same number of features, got {sorted({g.num_features for g in graphs})}")
+    if any(g.num_seeds is not None for g in graphs):
+        raise ValueError("graphs of which only the first num_seeds rows count cannot stand side by side")
+    nodes = _offsets([g.num_nodes for g in graphs])
+    ids = _offsets([g.num_graphs for g in graphs])
+    return Graph(
+        x=stack_rows([g.x for g in graphs]),
+        edge_index=torch.cat([g.edge_index + shift for g, shift in zip(graphs, nodes, strict=True)], dim=1),
+        edge_weight=_optional("edge_weight", [g.edge_weight for g in graphs]),
+        edge_attr=_optional("edge_attr", [g.edge_attr for g in graphs]),
+        graph_id=torch.cat([g.graph_ids + shift for g, shift in zip(graphs, ids, strict=True)]),
+        num_graphs=sum(g.num_graphs for g in graphs),
+    )
+
+
+@dataclass(frozen=True)
+class GraphBatches:
+    """Batches of graphs, drawn in a new order at each pass when ``shuffle`` is set.
+
+    Args:
+        graphs: what is batched.
+        batch_size: graphs a batch.
+        shuffle: by torch's global generator.
+
+    Example:
+        >>> path = Graph.of((torch.eye(2), torch.tensor([[0, 1], [1, 0]])))
+        >>> [batch.num_graphs for batch in GraphBatches([path] * 5, batch_size=2)]
+        [2, 2, 1]
+    """
+
+    graphs: Sequence[Graph]
+    batch_size: int
+    shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+    def __len__(self) -> int:
+        return -(-len(self.graphs) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Graph]:
+        n = len(self.graphs)
+        order = torch.randperm(n).tolist() if self.shuffle else range(n)
+        for start in range(0, n, self.batch_size):
+            yield side_by_side([self.graphs[i] for i in order[start : start + self.batch_size]])
+
+
+def _offsets(sizes: list[int]) -> list[int]:
+    return [sum(sizes[:i]) for i in range(len(sizes))]
+
+
+def _optional(name: str, parts: list[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    if there and len(there) < len(parts):
+        raise ValueError(f"graphs must all have {name} or none, got it on {len(there)} of {len(parts)}")
+    return torch.cat(there) if there else None
+
+
+def stack_rows(parts: Sequence[Tensor | CSR]) -> Tensor | CSR:
+    """Matrices of equal width one below the other; sparse where all are."""
+    if len(parts) == 1:
+        return parts[0]
+    sparse = [x for x in parts if isinstance(x, CSR)]
+    if len(sparse) < len(parts):
+        return torch.cat([x.to_dense() if isinstance(x, CSR) else x for x in parts])
+    entries = _offsets([x.pattern.num_entries for x in sparse])
+    ptr = torch.cat([sparse[0].pattern.ptr[:1], *(x.pattern.ptr[1:] + e for x, e in zip(sparse, entries, strict=True))])
+    pattern = Pattern(ptr, torch.cat([x.pattern.col for x in sparse]), sparse[0].size(1))
+    return CSR(pattern, torch.cat([x.values() for x in sparse]))

@@ -1,0 +1,392 @@
+"""The command ``graphssl``: train, evaluate, embed, list, show. Imports nothing heavy until a command needs it."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from pydantic import ValidationError
+from tyro.conf import Positional, arg
+
+from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Recipe, find_method, find_recipe, nearest
+
+if TYPE_CHECKING:
+    from graphssl.runs import Run
+
+USAGE = """\
+usage: graphssl COMMAND ...
+
+  train METHOD DATASET      train an encoder, score it beside an untrained one and the raw features
+  evaluate RUN              score a run again, under any protocol or probe
+  embed RUN --out FILE      embeddings of a run as .npy, .parquet or .safetensors
+  list WHAT                 methods, datasets, recipes, encoders, augmentations, losses or protocols
+  show METHOD DATASET       the recipe that train would use, its source and the published score
+
+graphssl COMMAND --help tells the options of each. Try: graphssl train bgrl digits"""
+
+HIDDEN = ("source", "reported")  # what a recipe says of itself is not for the command line
+
+
+@dataclass
+class TrainOptions:
+    """Train METHOD on DATASET."""
+
+    root: str | None = None
+    """Folder of the raw data (else GRAPHSSL_DATA, else a per-user cache)."""
+    out: Path | None = None
+    """Run folder to write (else the next free runs/METHOD-DATASET-N)."""
+    seed: str = "0"
+    """Seed, or several: 0..4 or 0,1,2."""
+    force: bool = False
+    """Replace the run folder if it exists."""
+    quiet: bool = False
+    """No progress."""
+    json: bool = False
+    """Print score.json and nothing else."""
+
+
+@dataclass
+class Evaluate:
+    """Score a run: the linear probe of a protocol, or another probe on the same splits."""
+
+    run: Positional[Path]
+    """Run folder."""
+    protocol: str | None = None
+    """Evaluation protocol (else the recipe's); graphssl list protocols."""
+    num_splits: int | None = None
+    """Splits, where the protocol draws them."""
+    probe: Literal["linear", "knn", "cluster", "low-label"] = "linear"
+    """Linear probe, k nearest neighbours, k-means (NMI, ARI), or few labels a class."""
+    root: str | None = None
+    """Folder of the raw data (else that of the run)."""
+    json: bool = False
+    """Print one JSON record and nothing else."""
+
+
+@dataclass
+class Embed:
+    """Write the embeddings of a run's dataset to a file."""
+
+    run: Positional[Path]
+    """Run folder."""
+    out: Path
+    """File to write: .npy, .parquet or .safetensors."""
+    seed: int | None = None
+    """Which seed of the run (else the first)."""
+    root: str | None = None
+    """Folder of the raw data (else that of the run)."""
+    force: bool = False
+    """Replace the file if it exists."""
+
+
+@dataclass
+class List:
+    """List what there is."""
+
+    what: Positional[Literal["methods", "datasets", "recipes", "encoders", "augmentations", "losses", "protocols"]]
+    """What to list."""
+    json: bool = False
+    """As JSON."""
+
+
+@dataclass
+class Show:
+    """Show the recipe of METHOD on DATASET, with its source and the published score."""
+
+    method: Positional[str]
+    """Method; graphssl list methods."""
+    dataset: Positional[str]
+    """Dataset; graphssl list datasets."""
+    json: bool = False
+    """As JSON."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, 2 for a mistake in what was given, 130 after Ctrl-C."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        return _dispatch(args)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was saved", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - stands in until the interpreter ends
+        return 141
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("GRAPHSSL_DEBUG"):
+            raise
+        return _explain(error)
+
+
+def _dispatch(args: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "train": _train,
+        "evaluate": lambda rest: _evaluate(_parse(Evaluate, "evaluate", rest)),
+        "embed": lambda rest: _embed(_parse(Embed, "embed", rest)),
+        "list": lambda rest: _list(_parse(List, "list", rest)),
+        "show": lambda rest: _show(_parse(Show, "show", rest)),
+    }
+    if not args or args[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if args else 2
+    if args[0] in ("-V", "--version"):
+        from graphssl import __version__
+
+        print(f"graphssl {__version__}")
+        return 0
+    if args[0] not in commands:
+        raise nearest("command", args[0], list(commands))
+    return commands[args[0]](args[1:])
+
+
+def _parse(cls: type[Any], name: str, args: list[str]) -> Any:
+    return tyro.cli(cls, prog=f"graphssl {name}", args=args)
+
+
+# ---------------------------------------------------------------------- train
+
+
+def _train(args: list[str]) -> int:
+    if len(args) < 2 or args[0].startswith("-") or args[1].startswith("-"):
+        asked = any(a in ("-h", "--help") for a in args)
+        text = (
+            "usage: graphssl train METHOD DATASET [options]\n\nMETHOD and DATASET come first; "
+            "graphssl train bgrl cora --help tells the options, which are the fields of the recipe.\n"
+            f"methods: {', '.join(sorted(RECIPES))}; datasets: graphssl list datasets, or a path to your own .npz file"
+        )
+        print(text, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
+    method, dataset = find_method(args[0]), args[1]
+    recipe = find_recipe(method, dataset)
+    flags = _parse(_train_flags(recipe), f"train {method} {dataset}", args[2:])
+    recipe = _recipe_from(flags, recipe)
+    seeds = parse_seeds(flags.seed)
+    from graphssl.evaluation.protocols import find_protocol
+
+    find_protocol(recipe.protocol)
+    out = flags.out or _next_free(method, dataset)
+    if os.path.lexists(out) and not flags.force:
+        raise ValueError(f"out: {out} exists already; name another folder, or give --force to replace it")
+    from graphssl.pipeline import run
+    from graphssl.progress import Progress, Silent, score_table
+
+    watcher = Silent() if flags.quiet or flags.json else Progress(recipe.epochs, len(seeds))
+    with watcher:
+        record = run(method, dataset, recipe, out=out, root=flags.root, seeds=seeds, force=flags.force, watcher=watcher)
+    if record.get("interrupted"):
+        print(f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it)", file=sys.stderr)
+        return 130
+    if flags.json:
+        print(json.dumps(record, indent=2, allow_nan=False))
+    else:
+        score_table(record, out)
+    return 0
+
+
+def _train_flags(recipe: Recipe) -> type[Any]:
+    """Options of ``train`` with every field of the recipe behind them, defaults filled in from it."""
+    own = [(f.name, f.type, field(default=f.default)) for f in fields(TrainOptions)]
+    numbers = [
+        (name, Annotated[info.annotation, *info.metadata, arg(help=info.description)], field(default=getattr(recipe, name)))  # type: ignore[syntax, unused-ignore]
+        for name, info in type(recipe).model_fields.items()
+        if name not in HIDDEN
+    ]
+    doc = {"__doc__": f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}."}
+    return make_dataclass("Train", [*own, *numbers], namespace=doc)
+
+
+def _recipe_from(flags: Any, recipe: Recipe) -> Recipe:
+    given = {name: getattr(flags, name) for name in type(recipe).model_fields if name not in HIDDEN}
+    changed = [name for name, value in given.items() if value != getattr(recipe, name)]
+    source = f"{recipe.source}; changed: {', '.join(changed)}" if changed else recipe.source
+    return type(recipe).model_validate({**given, "source": source, "reported": recipe.reported})
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from ``3``, ``0..4`` (both ends) or ``0,1,2``.
+
+    Example:
+        >>> parse_seeds("0..2"), parse_seeds("7"), parse_seeds("1,5")
+        ((0, 1, 2), (7,), (1, 5))
+    """
+    try:
+        if ".." in text:
+            first, last = (int(part) for part in text.split(".."))
+            seeds = tuple(range(first, last + 1))
+        else:
+            seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seed: a number, a range as 0..4, or a list as 0,1,2 of different numbers from 0, got {text!r}")
+    return seeds
+
+
+def _next_free(method: str, dataset: str) -> Path:
+    stem = Path(dataset).stem.lower()
+    number = 1
+    while os.path.lexists(path := Path("runs") / f"{method}-{stem}-{number}"):
+        number += 1
+    return path
+
+
+# ---------------------------------------------------------------------- evaluate, embed
+
+
+def _evaluate(options: Evaluate) -> int:
+    from graphssl.runs import load_run
+
+    if options.protocol is not None:
+        from graphssl.evaluation.protocols import find_protocol
+
+        find_protocol(options.protocol)
+    first = load_run(options.run)
+    runs = [first, *(load_run(options.run, seed=seed) for seed in first.seeds[1:])]
+    from graphssl.pipeline import reevaluate
+    from graphssl.progress import probe_table
+
+    record = reevaluate(
+        runs, protocol=options.protocol, num_splits=options.num_splits, probe=options.probe, root=options.root
+    )
+    if options.json:
+        print(json.dumps(record, indent=2, allow_nan=False))
+    else:
+        probe_table(record)
+    return 0
+
+
+def _embed(options: Embed) -> int:
+    from graphssl.export import SUFFIXES, write_embeddings
+
+    if options.out.suffix not in SUFFIXES:
+        raise ValueError(f"out: the file must end in {', '.join(SUFFIXES)}, got {options.out.name!r}")
+    if options.out.exists() and not options.force:
+        raise ValueError(f"out: {options.out} exists already; name another file, or give --force to replace it")
+    if not options.out.absolute().parent.is_dir():
+        raise ValueError(f"out: there is no folder {options.out.absolute().parent}")
+    from graphssl.embedding import embed
+    from graphssl.runs import load_run
+
+    found = load_run(options.run, seed=options.seed)
+    z = embed(found.encoder, load_data(found, options.root))
+    write_embeddings(options.out, z)
+    print(f"{z.size(0):,} rows of {z.size(1)} numbers in {options.out}")
+    return 0
+
+
+def load_data(found: "Run", root: str | None) -> Any:
+    """The dataset of a run, its features treated as they were for training."""
+    from graphssl.datasets import load
+
+    return load(found.dataset, root or found.record.get("root")).preprocess(found.recipe.features)
+
+
+# ---------------------------------------------------------------------- list, show
+
+
+def _list(options: List) -> int:
+    rows = _LISTS[options.what]()
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    width = max(len(name) for name in rows)
+    for name, text in rows.items():
+        print(f"{name:<{width}}  {text}")
+    return 0
+
+
+def _datasets() -> dict[str, str]:
+    from graphssl.datasets.table import DATASETS
+
+    return {name: f"{entry.about} ({entry.splits}; {entry.metric})" for name, entry in DATASETS.items()}
+
+
+def _recipes() -> dict[str, str]:
+    rows = {}
+    for method, recipes in RECIPES.items():
+        rows |= {f"{method} {name}": f"{recipe.source}{_published(recipe)}" for name, recipe in recipes.items()}
+        rows[f"{method} (any other)"] = DEFAULTS[method].source
+    return rows
+
+
+def _published(recipe: Recipe) -> str:
+    told = [f"{r.score}{'' if r.std is None else f' ± {r.std}'} under {r.protocol}" for r in recipe.reported]
+    return f"; published: {', '.join(told)}" if told else ""
+
+
+def _encoders() -> dict[str, str]:
+    from graphssl.recipes.base import ENCODERS
+
+    return ENCODERS
+
+
+def _augmentations() -> dict[str, str]:
+    from graphssl.augment.table import DESCRIPTIONS as augmentations
+
+    return augmentations
+
+
+def _losses() -> dict[str, str]:
+    from graphssl.losses.table import LOSSES
+
+    return LOSSES
+
+
+def _protocols() -> dict[str, str]:
+    from graphssl.evaluation.protocols import PROTOCOLS
+
+    return {protocol.label: protocol.description for protocol in PROTOCOLS.values()}
+
+
+_LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "methods": lambda: DESCRIPTIONS,
+    "datasets": _datasets,
+    "recipes": _recipes,
+    "encoders": _encoders,
+    "augmentations": _augmentations,
+    "losses": _losses,
+    "protocols": _protocols,
+}
+
+
+def _show(options: Show) -> int:
+    method = find_method(options.method)
+    recipe = find_recipe(method, options.dataset)
+    if options.json:
+        print(recipe.model_dump_json(indent=2))
+        return 0
+    print(f"{method} on {options.dataset}\n  {DESCRIPTIONS[method]}\n  numbers: {recipe.source}")
+    for reported in recipe.reported:
+        spread = "" if reported.std is None else f" ± {reported.std}"
+        print(f"  published: {reported.score}{spread} ({reported.protocol}; {reported.where})")
+    for name in type(recipe).model_fields:
+        if name not in HIDDEN:
+            value = getattr(recipe, name)
+            print(f"    {name:<24}{' '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return 0
+
+
+# ---------------------------------------------------------------------- mistakes
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, ValidationError):
+        for problem in error.errors():
+            place = ".".join(str(part) for part in problem["loc"])
+            text = problem["msg"].removeprefix("Value error, ")
+            print(f"graphssl: {f'{place}: ' if place else ''}{text}" + (f", got {problem['input']!r}" if place else ""), file=sys.stderr)
+    elif isinstance(error, OSError):
+        print(f"graphssl: {error.strerror or error}{f': {error.filename}' if error.filename else ''}; nothing was changed", file=sys.stderr)
+    else:
+        print(f"graphssl: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

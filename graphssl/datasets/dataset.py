@@ -1,0 +1,272 @@
+"""A dataset: graphs, labels, splits and what is measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from graphssl.adjacency import CSR
+from graphssl.datasets.splits import Split, labelled_rows
+from graphssl.graph import Graph
+
+METRICS = ("accuracy", "micro_f1", "roc_auc")
+PARTS = ("train", "val", "test")
+PREPROCESSING = ("none", "row-normalize", "standardize", "row-normalize+standardize")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Graphs whose nodes, in order, are the rows of ``y``; never changed once made.
+
+    A transductive dataset is one graph whose nodes a split divides. An inductive one is several graphs, each of which is train,
+    val or test as a whole (``parts``).
+
+    Raises:
+        ValueError: labels of the wrong length or kind, a split that points outside or at an unlabelled row, graphs whose features disagree.
+
+    Example:
+        >>> from graphssl.datasets import load
+        >>> data = load("karate")
+        >>> data.num_nodes, data.num_features, data.num_classes, data.split.name
+        (34, 34, 4, 'one-per-class')
+    """
+
+    name: str
+    graphs: tuple[Graph, ...]
+    y: Tensor  # [N] int64, -1 is unlabelled; or [N, C] float of 0, 1 and NaN (multi-label)
+    splits: tuple[Split, ...] = ()  # the dataset's own; none where there are no labels
+    metric: str = "accuracy"  # or "micro_f1", "roc_auc"
+    source: str = ""  # where it is from, with the licence where one is stated
+    parts: tuple[str, ...] | None = None  # of an inductive set, for each graph: "train", "val" or "test"
+
+    def __post_init__(self) -> None:
+        if not self.graphs:
+            raise ValueError(f"dataset {self.name!r} has no graph")
+        widths = sorted({graph.num_features for graph in self.graphs})
+        if len(widths) > 1:
+            raise ValueError(f"dataset {self.name!r}: the graphs must share their features, got {widths} columns")
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
+        if self.parts is not None and (len(self.parts) != len(self.graphs) or not set(self.parts) <= set(PARTS)):
+            raise ValueError(f"parts must name train, val or test for each of the {len(self.graphs)} graphs, got {self.parts}")
+        object.__setattr__(self, "y", as_labels(self.y, self.num_nodes))
+        self._check_splits()
+
+    # ------------------------------------------------------------------ sizes
+
+    @property
+    def graph(self) -> Graph:
+        """The single graph.
+
+        Raises:
+            ValueError: there are several.
+        """
+        if len(self.graphs) > 1:
+            raise ValueError(f"dataset {self.name!r} has {len(self.graphs)} graphs: use data.graphs, or graphs_of('train')")
+        return self.graphs[0]
+
+    @property
+    def split(self) -> Split:
+        """The first split.
+
+        Raises:
+            ValueError: the dataset has none.
+        """
+        if not self.splits:
+            raise ValueError(f"dataset {self.name!r} has no split: too few of its nodes are labelled")
+        return self.splits[0]
+
+    @property
+    def num_nodes(self) -> int:
+        return sum(graph.num_nodes for graph in self.graphs)
+
+    @property
+    def num_edges(self) -> int:
+        """Directed edges of all graphs."""
+        return sum(graph.num_edges for graph in self.graphs)
+
+    @property
+    def num_features(self) -> int:
+        return self.graphs[0].num_features
+
+    @property
+    def num_classes(self) -> int:
+        """Classes, or labels of a multi-label set; zero where nothing is labelled."""
+        return self.y.size(1) if self.is_multilabel else int(self.y.max()) + 1
+
+    @property
+    def is_multilabel(self) -> bool:
+        return self.y.dim() == 2
+
+    @property
+    def is_inductive(self) -> bool:
+        """Whole graphs are kept for validation and test."""
+        return self.parts is not None
+
+    @property
+    def node_offsets(self) -> tuple[int, ...]:
+        """Row of ``y`` at which each graph starts, and the number of rows last."""
+        return tuple(accumulate((graph.num_nodes for graph in self.graphs), initial=0))
+
+    def graphs_of(self, part: str) -> tuple[Graph, ...]:
+        """The graphs of ``"train"``, ``"val"`` or ``"test"``; all of them in a transductive set, where each part lies in the same graph."""
+        if part not in PARTS:
+            raise ValueError(f"part must be one of {', '.join(PARTS)}, got {part!r}")
+        if self.parts is None:
+            return self.graphs
+        return tuple(graph for graph, own in zip(self.graphs, self.parts, strict=True) if own == part)
+
+    @property
+    def train_graphs(self) -> tuple[Graph, ...]:
+        """What an encoder may train on: see :meth:`graphs_of`."""
+        return self.graphs_of("train")
+
+    def summary(self) -> str:
+        """One line about it."""
+        kind = f"{len(self.graphs)} graphs, " if len(self.graphs) > 1 else ""
+        what = "labels" if self.is_multilabel else "classes"
+        split = f"{self.splits[0].name}{f' and {len(self.splits) - 1} more' if len(self.splits) > 1 else ''}" if self.splits else "no split"
+        setting = "inductive" if self.is_inductive else "transductive"
+        return (
+            f"{self.name}: {kind}{self.num_nodes:,} nodes, {self.num_edges:,} edges, {self.num_features:,} features, "
+            f"{self.num_classes} {what}, {self.metric}, {setting}, {split}"
+        )
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.summary()})"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over the content: features, edges, labels, splits and parts; not the name."""
+        state = hashlib.sha256()
+        for graph in self.graphs:
+            x = graph.x
+            tensors = (x.pattern.ptr, x.pattern.col, x.values()) if isinstance(x, CSR) else (x,)
+            for tensor in (*tensors, graph.edge_index, graph.edge_weight, graph.edge_attr):
+                _feed(state, tensor)
+        _feed(state, self.y)
+        state.update(" ".join([*(split.hash for split in self.splits), *(self.parts or ())]).encode())
+        return state.hexdigest()[:16]
+
+    # ------------------------------------------------------------------ changed copies
+
+    def with_splits(self, *splits: Split) -> Dataset:
+        """The same dataset under other splits."""
+        return replace(self, splits=tuple(splits))
+
+    def preprocess(self, how: str) -> Dataset:
+        """The same dataset with features rescaled.
+
+        ``row-normalize`` divides each row by its sum; rows that sum to zero stay. Where some feature is negative, the smallest value of
+        the train graphs is subtracted from all first. ``standardize`` takes the mean off each column and divides by the biased standard
+        deviation (of the train graphs' nodes in an inductive set); a column that is constant there is only centred.
+        ``row-normalize+standardize`` does one after the other, as BGRL does on WikiCS.
+
+        Args:
+            how: ``none``, ``row-normalize``, ``standardize`` or ``row-normalize+standardize``.
+
+        Raises:
+            ValueError: another word.
+
+        Example:
+            >>> from graphssl.datasets import load
+            >>> load("digits").preprocess("row-normalize").graph.x[0].sum()
+            tensor(1.0000)
+
+        Deviation:
+            PyG's ``NormalizeFeatures`` leaves rows with a sum below one as they are; here they too sum to one.
+        """
+        if how not in PREPROCESSING:
+            raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {how!r}")
+        data = self
+        for step in how.split("+"):
+            change = {"none": None, "row-normalize": data._row_normalizer, "standardize": data._standardizer}[step]
+            if change is not None:
+                apply = change()
+                data = replace(data, graphs=tuple(graph.with_x(apply(graph.x)) for graph in data.graphs))
+        return data
+
+    def _row_normalizer(self) -> Callable[[Tensor | CSR], Tensor | CSR]:
+        smallest = min(float(_values(graph).min()) if _values(graph).numel() else 0.0 for graph in self.train_graphs)
+
+        def apply(x: Tensor | CSR) -> Tensor | CSR:
+            if smallest < 0:
+                x = (x.to_dense() if isinstance(x, CSR) else x) - smallest
+            if isinstance(x, CSR):
+                total = x.values().new_zeros(x.size(0)).scatter_add(0, x.pattern.row, x.values())
+                return x.with_values(x.values() / total.where(total > 0, 1)[x.pattern.row])
+            total = x.sum(1, keepdim=True)
+            return x / total.where(total > 0, 1)
+
+        return apply
+
+    def _standardizer(self) -> Callable[[Tensor | CSR], Tensor | CSR]:
+        rows = sum(graph.num_nodes for graph in self.train_graphs)
+        chunks = [chunk for graph in self.train_graphs for chunk in torch.split(graph.dense_x(), 4096)]  # float64 a chunk at a time
+        mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0) / rows  # [F]
+        variance = torch.stack([(chunk.double() - mean).square().sum(0) for chunk in chunks]).sum(0) / rows
+        low = torch.stack([chunk.amin(0) for chunk in chunks]).amin(0)
+        high = torch.stack([chunk.amax(0) for chunk in chunks]).amax(0)
+        scale = variance.sqrt().where(low < high, 1)  # rounding must not blow a constant column up
+        return lambda x: ((x.to_dense() if isinstance(x, CSR) else x) - mean.to(x.dtype)) / scale.to(x.dtype)
+
+    def _check_splits(self) -> None:
+        labelled = torch.zeros(self.num_nodes, dtype=torch.bool)
+        labelled[labelled_rows(self.y)] = True
+        for split in self.splits:
+            rows = torch.cat([split.train, split.val, split.test])
+            if int(rows.max()) >= self.num_nodes:
+                raise ValueError(
+                    f"split {split.name!r} holds row {int(rows.max())}, but dataset {self.name!r} has rows 0 to {self.num_nodes - 1}"
+                )
+            if not labelled[rows].all():
+                raise ValueError(f"split {split.name!r} holds row {int(rows[~labelled[rows]][0])}, which has no label")
+
+
+def as_labels(y: Tensor, num_nodes: int) -> Tensor:
+    """Labels as the library holds them: ``[N]`` int64 with -1 for unlabelled, or ``[N, C]`` float of 0, 1 and NaN.
+
+    Raises:
+        ValueError: the wrong length, labels that are not whole numbers, negative labels other than -1, several labels that are not 0 or 1.
+
+    Example:
+        >>> as_labels(torch.tensor([0.0, float("nan"), 2.0]), 3)
+        tensor([ 0, -1,  2])
+    """
+    y = torch.as_tensor(y).cpu()
+    if y.dim() == 2 and y.size(1) == 1:
+        y = y.squeeze(1)
+    if y.dim() not in (1, 2) or y.size(0) != num_nodes:
+        raise ValueError(f"y must have one row for each of the {num_nodes} nodes, got shape {tuple(y.shape)}")
+    if y.is_complex() or (y.dim() == 2 and y.size(1) == 0):
+        raise ValueError(f"y must hold classes [N] or labels [N, C], got {y.dtype} of shape {tuple(y.shape)}")
+    if y.dim() == 2:
+        y = y.float()
+        if not ((y == 0) | (y == 1) | y.isnan()).all():
+            raise ValueError("y of shape [N, C] is multi-label and must hold 0, 1 or NaN (unknown) only")
+        return y
+    if y.is_floating_point():
+        whole = y.nan_to_num(nan=-1.0)
+        if not torch.equal(whole, whole.floor()) or whole.isinf().any():
+            raise ValueError("y must hold classes as whole numbers (NaN or -1 for unlabelled)")
+        y = whole
+    y = y.long()
+    if y.numel() and int(y.min()) < -1:
+        raise ValueError(f"y holds class {int(y.min())}: classes are numbered from 0, -1 means unlabelled")
+    return y
+
+
+def _values(graph: Graph) -> Tensor:
+    return graph.x.values() if isinstance(graph.x, CSR) else graph.x
+
+
+def _feed(state: hashlib._Hash, tensor: Tensor | None) -> None:
+    state.update(b"none" if tensor is None else f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    if tensor is not None:
+        state.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -1,0 +1,180 @@
+"""The linear probe: what a linear classifier on frozen embeddings reaches under a named protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from graphssl.datasets.splits import Split, few_labels_split, random_splits, split_hash
+from graphssl.evaluation.fitting import fit_probe
+from graphssl.evaluation.metrics import find_metric, measure
+from graphssl.evaluation.protocols import Protocol, find_protocol
+from graphssl.evaluation.rows import Rows, embedding, labels, rows_of
+from graphssl.evaluation.score import Score, check_setting
+
+if TYPE_CHECKING:
+    from graphssl.datasets.dataset import Dataset
+
+
+def linear_probe(
+    z: Any,
+    y: Any,
+    splits: Split | Sequence[Split] | str | Protocol,
+    *,
+    setting: str = "transductive",
+    metric: str | None = None,
+    protocol: str | Protocol = "fixed",
+    num_splits: int | None = None,
+    seed: int = 0,
+    solver: str = "newton",
+    max_iter: int | None = None,
+) -> Score:
+    """How well a linear classifier on the frozen embedding does, under one versioned protocol.
+
+    Test rows decide nothing: scaling and weights come from the train rows, the penalty from the validation rows (or from folds of train).
+
+    Args:
+        z: ``[N, D]`` embedding or raw features: a tensor, an array, or sparse rows.
+        y: ``[N]`` classes (-1: unlabelled), or ``[N, K]`` of 0 and 1; a row with a NaN is unlabelled.
+        splits: a split, several, or a protocol that draws its own (``"random-10-10-80"``, ``"bgrl-20-80"``, ...).
+        setting: ``transductive`` or ``inductive``: whether pre-training saw the graph of the test rows.
+        metric: ``accuracy``, ``micro_f1``, ``macro_f1`` or ``roc_auc``; without it the protocol's, or else accuracy (micro-F1 for a table).
+        protocol: what is fitted and how the penalty is chosen, where ``splits`` are given.
+        num_splits: how many draws (the first ones, where splits are given).
+        seed: of the draws and of the folds of train.
+        solver: ``newton``: all penalties and classes at once; ``liblinear`` (one-vs-rest) or ``lbfgs`` (multinomial): scikit-learn's.
+        max_iter: of the solver; without it enough to converge.
+
+    Raises:
+        ValueError: values that are NaN or infinite, lengths that disagree, a class without a train row, empty parts, unknown words.
+
+    Example:
+        >>> y = torch.arange(60) % 3
+        >>> linear_probe(torch.eye(3)[y], y, "random-10-10-80", num_splits=2).mean
+        1.0
+    """
+    check_setting(setting)
+    if num_splits is not None and num_splits < 1:
+        raise ValueError(f"num_splits is {num_splits}; it must be at least 1")
+    x = embedding(z)
+    truth, known = labels(y, x.size(0), x.device)
+    if isinstance(splits, str | Protocol):
+        protocol = find_protocol(splits)
+        parts, digest = _draw(truth, known, protocol, num_splits or protocol.num_splits or 1, seed)
+    else:
+        protocol = find_protocol(protocol)
+        given = [splits] if isinstance(splits, Split) else list(splits)[:num_splits]
+        parts, digest = rows_of(given, known), split_hash(given)
+    metric = find_metric(protocol.metric or metric or ("accuracy" if truth.dim() == 1 else "micro_f1"))
+    probes = [fit_probe(x, truth, rows, protocol, metric, seed=seed + i, solver=solver, max_iter=max_iter) for i, rows in enumerate(parts)]
+    values = tuple(measure(metric, p.truth(truth[rows.test]), p.scores(x, rows.test)) for p, rows in zip(probes, parts, strict=True))
+    done = all(p.converged for p in probes)
+    return Score(metric, values, setting, protocol.name, protocol.version, digest, done, tuple(p.selected for p in probes))
+
+
+def evaluate(
+    z: Any,
+    dataset: Dataset,
+    protocol: str | Protocol,
+    *,
+    setting: str,
+    num_splits: int | None = None,
+    seed: int = 0,
+    solver: str = "newton",
+) -> Score:
+    """The score of an embedding of a dataset under a protocol, the protocol making the splits or taking the dataset's.
+
+    Args:
+        z: ``[N, D]``, a row for each row of ``dataset.y``.
+        dataset: for its labels, splits and metric.
+        protocol: a name or a protocol.
+        setting: ``transductive`` or ``inductive``.
+        num_splits: fewer or more splits than the protocol's.
+        seed: of drawn splits and of the folds of train.
+        solver: as in :func:`linear_probe`.
+
+    Raises:
+        ValueError: as :func:`linear_probe`, and where the protocol takes the dataset's splits and it has too few.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> data = SimpleNamespace(name="toy", y=torch.arange(60) % 3, splits=(), metric="accuracy")
+        >>> evaluate(torch.eye(3)[data.y], data, "random-10-10-80", setting="transductive", num_splits=3).values
+        (1.0, 1.0, 1.0)
+    """
+    protocol = find_protocol(protocol)
+    splits: Sequence[Split] | Protocol = protocol
+    if protocol.draw == "dataset":
+        own = list(dataset.splits)
+        wanted = num_splits or protocol.num_splits or len(own)
+        if not 0 < wanted <= len(own):
+            raise ValueError(
+                f"protocol is {protocol.name!r}, which takes {wanted or 'the'} splits of the dataset; {dataset.name} has {len(own)}"
+            )
+        splits, num_splits = own[:wanted], None
+    return linear_probe(
+        z, dataset.y, splits, setting=setting, metric=dataset.metric, protocol=protocol, num_splits=num_splits, seed=seed, solver=solver
+    )
+
+
+def low_label_probe(
+    z: Any, y: Any, *, per_class: Sequence[int] = (1, 5, 20), seeds: Sequence[int] = range(10), setting: str = "transductive"
+) -> dict[int, Score]:
+    """The linear probe with few labels: ``k`` train rows a class, all other rows test, a score over seeds for each ``k``.
+
+    There are no validation rows: ``C`` comes from ``min(5, k)`` stratified folds of train, and is 1 where ``k = 1``.
+
+    Args:
+        z: ``[N, D]``.
+        y: ``[N]`` classes, -1: unlabelled.
+        per_class: the ``k``.
+        seeds: one draw each.
+        setting: ``transductive`` or ``inductive``.
+
+    Example:
+        >>> y = torch.arange(60) % 3
+        >>> {k: s.mean for k, s in low_label_probe(torch.eye(3)[y], y, per_class=(1, 2), seeds=range(2)).items()}
+        {1: 1.0, 2: 1.0}
+    """
+    x = embedding(z)
+    truth, _ = labels(y, x.size(0), x.device)
+    scores = {}
+    for k in per_class:
+        splits = [few_labels_split(truth.cpu(), k, val=0, seed=seed) for seed in seeds]
+        scores[k] = linear_probe(x, truth, splits, protocol=replace(find_protocol("low-label"), per_class=k), setting=setting)
+    return scores
+
+
+def _draw(y: Tensor, known: Tensor, protocol: Protocol, num: int, seed: int) -> tuple[list[Rows], str]:
+    """The rows of a protocol that draws its own splits, and their hash."""
+    if protocol.draw == "dataset":
+        raise ValueError(f"splits is {protocol.name!r}, which takes the dataset's own splits; give them, or call evaluate(z, dataset, ...)")
+    if protocol.draw == "random":
+        splits: Sequence[Split] = random_splits(y.cpu(), train=protocol.train, val=protocol.val, num=num, seed=seed)
+        return rows_of(splits, known), split_hash(splits)
+    if protocol.draw == "per-class":
+        splits = [few_labels_split(y.cpu(), protocol.per_class or 5, val=0, seed=seed + i) for i in range(num)]
+        return rows_of(splits, known), split_hash(splits)
+    rows = _official_rows(known.nonzero().squeeze(1).cpu().numpy(), protocol, num, seed)
+    splits = [Split(f"{protocol.name}-{i}", r.train, r.val, r.test, seed) for i, r in enumerate(rows)]
+    return [Rows(*(part.to(known.device) for part in r)) for r in rows], split_hash(splits)
+
+
+def _official_rows(labelled: np.ndarray, protocol: Protocol, num: int, seed: int) -> list[Rows]:
+    """The official codes' draws, in their order, which their folds follow.
+
+    BGRL's code hands one generator, seeded with 1, to all its splits; GRACE's code draws unseeded, here seeded one by one.
+    """
+    stream = np.random.RandomState(1 + seed)
+    rows = []
+    for i in range(num):
+        state: Any = stream if protocol.draw == "official-bgrl" else seed + i
+        train, test = train_test_split(labelled, test_size=1 - protocol.train, random_state=state)
+        rows.append(Rows(torch.from_numpy(train), torch.empty(0, dtype=torch.int64), torch.from_numpy(test)))
+    return rows

@@ -1,0 +1,83 @@
+"""What stands behind an encoder during training: projectors and predictors, the moving-average copy, readout, discriminator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from graphssl.encoders import ACTIVATIONS, reset_parameters
+
+
+class MLP(nn.Sequential):
+    """``Linear -> activation -> Linear``, ``[N, in] -> [N, out]``: the projector of GRACE (ELU), the predictor of BGRL (PReLU).
+
+    Example:
+        >>> MLP(256, 512, 256)(torch.zeros(3, 256)).shape
+        torch.Size([3, 256])
+    """
+
+    def __init__(self, in_channels: int, hidden: int, out_channels: int, *, act: str = "prelu") -> None:
+        make: Callable[[], nn.Module] = ACTIVATIONS[act]
+        super().__init__(nn.Linear(in_channels, hidden), make(), nn.Linear(hidden, out_channels))
+
+
+class EMA(nn.Module):
+    """A copy of ``module`` that follows it as an exponential moving average: ``target <- m target + (1 - m) module``.
+
+    Its parameters take no gradient and move in :meth:`update` alone.
+
+    Args:
+        module: what is copied.
+        reset: draw the copy's parameters anew instead of copying them (the official BGRL code does).
+        buffers: batch-norm statistics of the copy: ``own`` (left to the copy's own forward passes, as in the official BGRL code)
+            or ``copy`` (taken from ``module`` at each update).
+    """
+
+    def __init__(self, module: nn.Module, *, reset: bool = False, buffers: Literal["own", "copy"] = "own") -> None:
+        super().__init__()
+        if buffers not in ("own", "copy"):
+            raise ValueError(f"buffers must be 'own' or 'copy', got {buffers!r}")
+        self.copy = copy.deepcopy(module)
+        self.copy.requires_grad_(False)
+        self.buffers_from = buffers
+        if reset:
+            reset_parameters(self.copy)
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, momentum: float) -> None:
+        """Move the copy: ``momentum`` 1 leaves it, 0 sets it equal to ``module``."""
+        torch._foreach_lerp_(list(self.copy.parameters()), list(module.parameters()), 1 - momentum)
+        if self.buffers_from == "copy":
+            for mine, other in zip(self.copy.buffers(), module.buffers(), strict=True):
+                mine.copy_(other)
+
+
+class Bilinear(nn.Module):
+    """Scores ``h_i^T W s_i + b`` of rows ``h`` ``[N, D]`` against summaries ``s`` ``[G, D]`` picked by ``index`` ``[N]``: ``[N]``.
+
+    Written as a matrix product over the summaries: torch's own bilinear layer is an order of magnitude slower backward on CPU.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, channels))
+        self.bias = nn.Parameter(torch.zeros(()))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, h: Tensor, s: Tensor, index: Tensor | None = None) -> Tensor:
+        keys = s @ self.weight.t()  # [G, D]
+        scores = h @ keys[0] if index is None else (h * keys[index]).sum(-1)
+        return scores + self.bias
+
+
+def mean_per_graph(h: Tensor, graph_id: Tensor | None, num_graphs: int) -> Tensor:
+    """Mean of the rows of each graph, ``[N, D] -> [G, D]``; zero for a graph with no row."""
+    if graph_id is None:
+        return h.mean(dim=0, keepdim=True)
+    total = h.new_zeros(num_graphs, h.size(1)).index_add(0, graph_id, h)
+    count = torch.bincount(graph_id, minlength=num_graphs).clamp(min=1)
+    return total / count[:, None]

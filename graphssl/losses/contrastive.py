@@ -1,0 +1,117 @@
+"""Losses that draw row i of one view to row i of the other and away from all other rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def info_nce(u: Tensor, v: Tensor, *, tau: float = 0.5, intra: bool = False, chunk: int | None = None) -> Tensor:
+    r"""InfoNCE of cosine similarities, symmetrised over both directions.
+
+    With ``s(a, b) = cos(a, b) / tau``, the mean over both directions and all rows of
+    ``-s(u_i, v_i) + log[ sum_k exp s(u_i, v_k)  (+ sum_{k != i} exp s(u_i, u_k) if intra) ]``.
+    With ``intra=True`` this is the loss of GRACE (Zhu et al., 2020, arXiv:2006.04131), which equals SimCLR's NT-Xent
+    (Chen et al., 2020, arXiv:2002.05709) on the stacked views.
+
+    Args:
+        u: ``[N, D]``.
+        v: ``[N, D]``; row ``i`` of both is the same node or graph.
+        tau: temperature.
+        intra: other rows of the same view are negatives too.
+        chunk: rows of similarities held at a time. ``None`` holds them all, O(N^2) memory; a number takes O(chunk^2 + N), with the same
+            value and gradient: sums in a first pass, gradients from recomputed similarities in a second.
+
+    Raises:
+        ValueError: views of different shape, a temperature that is not positive, or a chunk below 1.
+
+    Example:
+        >>> u = torch.eye(4)
+        >>> info_nce(u, u, tau=0.1) < info_nce(u, u.roll(1, 0), tau=0.1)
+        tensor(True)
+    """
+    if u.shape != v.shape or u.dim() != 2:
+        raise ValueError(f"u and v must both be [N, D], got {tuple(u.shape)} and {tuple(v.shape)}")
+    if tau <= 0:
+        raise ValueError(f"tau must be positive, got {tau}")
+    u, v = F.normalize(u, dim=1), F.normalize(v, dim=1)
+    positive = torch.linalg.vecdot(u, v) / tau  # [N]
+    if intra:
+        total = log_sums(torch.cat([u, v]), None, tau=tau, chunk=chunk)  # [2N]
+    else:
+        total = log_sums(u, v, tau=tau, chunk=chunk)  # [2N]
+    return total.mean() - positive.mean()
+
+
+def log_sums(a: Tensor, b: Tensor | None, *, tau: float, chunk: int | None = None) -> Tensor:
+    """``log sum exp(. / tau)`` over each row and then each column of the similarities ``a b^T``, ``[N + M]``.
+
+    ``b=None`` takes ``a`` against itself without the diagonal, ``[N]``. Rows have unit length; ``chunk`` as in :func:`info_nce`.
+    """
+    if chunk is None or chunk >= a.size(0):
+        scores = a @ (a if b is None else b).t() / tau
+        if b is None:
+            return scores.fill_diagonal_(-torch.inf).logsumexp(dim=1)
+        return torch.cat([scores.logsumexp(dim=1), scores.logsumexp(dim=0)])
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    out: Tensor = _LogSums.apply(a, b, tau, chunk)
+    return out
+
+
+class _LogSums(torch.autograd.Function):
+    """Similarities in square blocks, twice: for the sums, and for the gradient; only the sums are kept in between.
+
+    Cosines are bounded, so ``exp((cos - 1) / tau)`` needs no running maximum; below tau = 0.025 it would leave the range of float32,
+    and float64 is used. Of similarities of rows with themselves, the blocks above the diagonal serve both sides.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor | None, tau: float, chunk: int) -> Tensor:
+        x, y = _wide(a, tau), None if b is None else _wide(b, tau)
+        sums = x.new_zeros(x.size(0)), None if y is None else x.new_zeros(y.size(0))
+        for rows, cols, e in _blocks(x, y, tau, chunk):
+            sums[0][rows] += e.sum(1)
+            if sums[1] is not None:
+                sums[1][cols] += e.sum(0)
+            elif cols != rows:
+                sums[0][cols] += e.sum(0)
+        total = sums[0] if sums[1] is None else torch.cat([sums[0], sums[1]])
+        ctx.save_for_backward(a, b, total)
+        ctx.tau, ctx.chunk = tau, chunk
+        return (total.log() + 1 / tau).to(a.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        a, b, total = ctx.saved_tensors
+        x, y = _wide(a, ctx.tau), None if b is None else _wide(b, ctx.tau)
+        w = grad / total / ctx.tau
+        w_row, w_col = (w, w) if y is None else w.split([x.size(0), y.size(0)])
+        grad_a, grad_b = torch.zeros_like(x), None if y is None else torch.zeros_like(y)
+        other, grad_other = (x, grad_a) if y is None or grad_b is None else (y, grad_b)
+        for rows, cols, e in _blocks(x, y, ctx.tau, ctx.chunk):
+            p = e.mul_(w_row[rows, None] + w_col[cols])  # [chunk, chunk]
+            grad_a[rows].addmm_(p, other[cols])
+            if y is not None or cols != rows:
+                grad_other[cols].addmm_(p.t(), x[rows])
+        return grad_a.to(a.dtype), None if grad_b is None else grad_b.to(a.dtype), None, None
+
+
+def _wide(a: Tensor, tau: float) -> Tensor:
+    return a.double() if tau < 0.025 else a if a.dtype == torch.float64 else a.float()
+
+
+def _blocks(x: Tensor, y: Tensor | None, tau: float, chunk: int) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Blocks of ``exp((x y^T - 1) / tau)``; without ``y`` those on and above the diagonal of ``x x^T``, the diagonal itself zero."""
+    other = x if y is None else y
+    for i in range(0, x.size(0), chunk):
+        left = x[i : i + chunk] / tau
+        for j in range(i if y is None else 0, other.size(0), chunk):
+            e = (left @ other[j : j + chunk].t()).sub_(1 / tau).exp_()
+            if y is None and i == j:
+                e.fill_diagonal_(0)
+            yield slice(i, i + chunk), slice(j, j + chunk), e

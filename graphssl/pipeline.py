@@ -1,0 +1,234 @@
+"""A whole run: dataset, objective, training, embeddings, score with its two baselines, run folder."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+
+
+
+from graphssl.batches import GraphBatches, stack_rows
+from graphssl.building import encoder_config, make
+from graphssl.datasets import Dataset, load
+from graphssl.embedding import embed
+from graphssl.environment import environment, peak_rss_mb
+from graphssl.evaluation import Score, collapse_warning, diagnostics, evaluate
+from graphssl.files import folder_written
+
+from graphssl.objectives import Objective
+from graphssl.random import seeded
+from graphssl.recipes import Recipe
+from graphssl.runs import FORMAT, checksums, save_seed, write_json
+from graphssl.training import Step, train
+
+LOOKS = 20  # times a run that the embedding is watched for collapse
+
+
+class Watcher:
+    """What a run tells as it goes; every method may be left as it is."""
+
+    def stage(self, text: str) -> None:
+        """Something begins that may take seconds."""
+
+    def step(self, seed: int, step: Step) -> None:
+        """A training step is done."""
+
+    def warn(self, text: str) -> None:
+        """Something the user should know."""
+
+
+@dataclass
+class Seed:
+    """What one seed of a run came to."""
+
+    seed: int
+    epochs: int = 0
+    steps: int = 0
+    loss: float | None = None
+    seconds: list[float] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+    score: Score | None = None
+    untrained: Score | None = None
+
+
+def run(
+    method: str,
+    dataset: str,
+    recipe: Recipe,
+    *,
+    out: Path,
+    root: str | None = None,
+    seeds: Sequence[int] = (0,),
+    force: bool = False,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Train, embed and score, and leave a run folder at ``out``; returns what ``score.json`` holds.
+
+    A ``KeyboardInterrupt`` while training ends the run early: the folder then holds the encoder as it was, is marked ``interrupted``
+    and has no ``score.json``; the record returned says so too.
+
+    Raises:
+        ValueError: a dataset, recipe or folder that will not do.
+    """
+    watcher = watcher or Watcher()
+    start = time.perf_counter()
+    with folder_written(out, force=force) as folder:
+        watcher.stage(f"loading {dataset}")
+        data = load(dataset, root).preprocess(recipe.features)
+        setting = "inductive" if data.is_inductive else "transductive"
+        done: list[Seed] = []
+        try:
+            raw = _score(stack_rows([g.x for g in data.graphs]), data, recipe, watcher, "raw features")
+            for seed in seeds:
+                done.append(_train_seed(method, recipe, data, seed, folder / f"seed-{seed}", watcher))
+                if done[-1].interrupted:
+                    break
+        except KeyboardInterrupt:  # outside training: what is saved stays
+            if not (folder / f"seed-{seeds[0]}").exists():
+                raise
+            done = [s for s in done if s.steps] or [Seed(seeds[0])]
+            done[-1].interrupted = True
+        interrupted = done[-1].interrupted
+        record = {
+            "format": FORMAT,
+            "method": method,
+            "dataset": dataset,
+            "root": root,
+            "setting": setting,
+            "interrupted": interrupted,
+            "recipe": recipe.model_dump(mode="json"),
+            "encoder": encoder_config(recipe, data.num_features),
+            "data": {"summary": data.summary(), "fingerprint": data.fingerprint, "source": data.source},
+            "seeds": {str(s.seed): {"epochs": s.epochs, "steps": s.steps, "loss": s.loss} for s in done},
+            "environment": environment(),
+            "started": datetime.fromtimestamp(time.time() - (time.perf_counter() - start), timezone.utc).isoformat(timespec="seconds"),
+            "wall_seconds": round(time.perf_counter() - start, 2),
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+            "files": checksums(folder),
+        }
+        write_json(folder / "run.json", record)
+        if interrupted:
+            return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
+        score = score_record(method, dataset, setting, recipe, done, raw)
+        write_json(folder / "score.json", score)
+    return score
+
+
+def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds: Sequence[Seed], raw: Score) -> dict[str, Any]:
+    """What ``score.json`` holds: the score over seeds, its baselines, and the cost. Shares, not per cent."""
+    scores = [s.score for s in seeds if s.score is not None]
+    first = scores[0]
+    return {
+        "method": method,
+        "dataset": dataset,
+        "setting": setting,
+        "protocol": first.protocol,
+        "protocol_version": first.version,
+        "split_hash": first.split_hash,
+        "n_splits": len(first.values),
+        "metric": first.metric,
+        **over_seeds(scores),
+        "n_seeds": len(seeds),
+        "seeds": [s.seed for s in seeds],
+        "per_seed": [s.mean for s in scores],
+        "values": [list(s.values) for s in scores],
+        "converged": all(s.converged for s in scores),
+        "untrained": over_seeds([s.untrained for s in seeds if s.untrained is not None]),
+        "raw_features": {"mean": raw.mean, "std_splits": raw.std_splits},
+        "reported": [reported.model_dump() for reported in recipe.reported],
+        "recipe_source": recipe.source,
+        "epochs": max(s.epochs for s in seeds),
+        "epochs_per_seed": [s.epochs for s in seeds],
+        "seconds_per_step": round(statistics.median(t for s in seeds for t in s.seconds), 5),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "diagnostics": seeds[0].diagnostics,
+    }
+
+
+def over_seeds(scores: Sequence[Score]) -> dict[str, float | None]:
+    """Mean, deviation over splits (the seeds' mean) and over pre-training seeds (``None`` with one)."""
+    splits = [s.std_splits for s in scores if s.std_splits is not None]
+    means = [s.mean for s in scores]
+    return {
+        "mean": statistics.fmean(means),
+        "std_splits": statistics.fmean(splits) if splits else None,
+        "std_seeds": statistics.stdev(means) if len(means) > 1 else None,
+    }
+
+
+def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: Path, watcher: Watcher) -> Seed:
+    result = Seed(seed)
+    with seeded(seed):
+        objective = make(method, recipe, data.num_features)
+    untrained = embed(objective.encoder, data)
+    result.untrained = _score(untrained, data, recipe, watcher, "untrained encoder")
+    start = diagnostics(untrained)
+    steps = train(
+        objective,
+        _batches(data, recipe),
+        epochs=recipe.epochs,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        optimizer=recipe.optimizer,
+        warmup=recipe.warmup,
+        schedule=recipe.schedule,
+        patience=recipe.patience,
+        clip=recipe.clip,
+        precision=recipe.precision,
+        seed=seed,
+    )
+    warned = False
+    try:
+        for step in steps:
+            result.epochs, result.steps, result.loss = step.epoch, step.number, float(step.loss)
+            result.seconds.append(step.seconds)
+            row = {"step": step.number, "epoch": step.epoch, "loss": result.loss, "lr": step.lr, "seconds": round(step.seconds, 5)}
+            if step.number % max(1, step.total // LOOKS) == 0 or step.number == 1:
+                look = watch(objective, data)
+                row.update(look)
+                warning = collapse_warning(look, start)
+                if warning and not warned:
+                    watcher.warn(f"step {step.number}: {warning}")
+                    warned = True
+            result.history.append(row)
+            watcher.step(seed, step)
+    except KeyboardInterrupt:
+        if not result.steps:
+            raise
+        result.interrupted = True
+    z = embed(objective.encoder, data)
+    result.diagnostics = diagnostics(z)
+    save_seed(folder, objective.encoder, z, result.history)
+    if not result.interrupted:
+        result.score = _score(z, data, recipe, watcher, f"seed {seed}")
+    return result
+
+
+def watch(objective: Objective, data: Dataset) -> dict[str, float]:
+    """Collapse diagnostics of the first training graph as it stands; with alignment where the objective has two views."""
+    g = data.train_graphs[0]
+    z = embed(objective.encoder, g)
+    views = getattr(objective, "views", None)
+    if not views or not all(view.keeps_nodes for view in views):
+        return diagnostics(z)
+    with seeded(0):
+        return {**diagnostics(z), "alignment": diagnostics(*(embed(objective.encoder, view(g)) for view in views))["alignment"]}
+
+
+def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
+    graphs = data.train_graphs
+    return data if recipe.batch_size is None or len(graphs) == 1 else GraphBatches(graphs, recipe.batch_size)
+
+
+def _score(z: Any, data: Dataset, recipe: Recipe, watcher: Watcher, what: str) -> Score:
+    watcher.stage(f"scoring {what}")
+    setting = "inductive" if data.is_inductive else "transductive"
+    return evaluate(z, data, recipe.protocol, setting=setting, num_splits=recipe.num_splits)

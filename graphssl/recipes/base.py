@@ -1,0 +1,145 @@
+"""Recipe: every number that decides a run, checked before anything is loaded; imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Activation = Literal["relu", "prelu", "rrelu", "elu", "leaky-relu", "gelu", "tanh", "none"]
+
+ENCODERS: dict[str, str] = {
+    "gcn": "graph convolution, symmetric normalisation (Kipf and Welling, 2017, arXiv:1609.02907)",
+    "gat": "attention over neighbours (Velickovic et al., 2018, arXiv:1710.10903)",
+    "gatv2": "dynamic attention (Brody et al., 2022, arXiv:2105.14491)",
+    "sage": "GraphSAGE, mean or max of neighbours (Hamilton et al., 2017, arXiv:1706.02216)",
+    "gin": "graph isomorphism network, sum of neighbours (Xu et al., 2019, arXiv:1810.00826)",
+}
+
+ONLY_FOR: dict[str, tuple[str, ...]] = {
+    "heads": ("gat", "gatv2"),
+    "attention_dropout": ("gat", "gatv2"),
+    "aggregation": ("sage",),
+}
+
+
+class Reported(BaseModel, frozen=True, extra="forbid"):
+    """A published score, in per cent."""
+
+    score: float
+    std: float | None = None
+    protocol: str  # the protocol of ours that it compares with
+    where: str
+
+
+class Recipe(BaseModel):
+    """What every method shares: encoder, training, features, evaluation. A method's own numbers are in its subclass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin"] = "gcn"
+    """Kind of convolution."""
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (512, 256)
+    """Width of each layer."""
+    norm: Literal["batch", "layer", "graph", "graphnorm", "none"] = "batch"
+    """Normalisation after each convolution."""
+    norm_momentum: Share = 0.1
+    """Batch norm: share of the newest batch in the running statistics."""
+    act: Activation = "prelu"
+    """Activation after each layer."""
+    last_act: bool = True
+    """Also after the last layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the input of each layer but the first."""
+    skip: Literal["none", "residual", "dense"] = "none"
+    """Skip connections."""
+    jk: Literal["last", "cat", "max", "lstm"] = "last"
+    """Jumping knowledge: how the layers' outputs become the embedding."""
+    weight_standardization: bool = False
+    """Standardise the weights of all layers but the first."""
+    heads: Annotated[int, Field(ge=1)] | None = None
+    """Attention heads (gat, gatv2; 4 by default)."""
+    attention_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout on attention weights (gat, gatv2)."""
+    aggregation: Literal["mean", "max"] | None = None
+    """How neighbours are put together (sage; mean by default)."""
+
+    features: Literal["none", "row-normalize", "standardize", "row-normalize+standardize"] = "none"
+    """What is done to the input features."""
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Graphs a step, where training has several; all of them by default."""
+
+    epochs: Annotated[int, Field(ge=1)] = 1000
+    """Passes over the training graphs."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay, on all parameters."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """Optimiser."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of all steps in which the learning rate rises from 0."""
+    schedule: Literal["cosine", "constant"] = "constant"
+    """Learning rate after warm-up."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many epochs without a better training loss, and keep the best."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of the gradient."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16 runs matrix products under autocast."""
+
+    protocol: str = "random-10-10-80"
+    """Evaluation protocol."""
+    num_splits: Annotated[int, Field(ge=1)] | None = None
+    """Splits to score, where the protocol draws them; its own number by default."""
+
+    source: str = "default of this library; no published recipe"
+    """Where the numbers come from."""
+    reported: tuple[Reported, ...] = ()
+    """Published scores to compare with."""
+
+    @model_validator(mode="after")
+    def _fits_encoder(self) -> Recipe:
+        for field, encoders in ONLY_FOR.items():
+            if getattr(self, field) is not None and self.encoder not in encoders:
+                raise ValueError(f"{field} is for encoder {' or '.join(encoders)} and cannot be used by encoder {self.encoder}")
+        if self.jk in ("max", "lstm") and len(set(self.channels)) > 1:
+            raise ValueError(f"jk {self.jk} needs layers of equal width, got channels {list(self.channels)}")
+        if self.skip == "dense" and len(set(self.channels)) > 1:
+            raise ValueError(f"skip dense needs layers of equal width, got channels {list(self.channels)}")
+        heads = self.heads or 4
+        if self.encoder in ONLY_FOR["heads"] and any(width % heads for width in self.channels):
+            raise ValueError(f"heads must divide the width of each layer, got heads {heads} and channels {list(self.channels)}")
+        return self
+
+    def encoder_options(self) -> dict[str, Any]:
+        """Keyword arguments of the encoder, and its widths."""
+        acts = [self.act] * len(self.channels)
+        if not self.last_act:
+            acts[-1] = "none"
+        shared = {name: getattr(self, name) for name in ("norm", "norm_momentum", "dropout", "skip", "jk", "weight_standardization")}
+        own = {name: getattr(self, name) for name in ONLY_FOR if getattr(self, name) is not None}
+        return {"channels": list(self.channels), "act": acts, **shared, **own}
+
+
+Pair = tuple[Share, Share]
+
+
+class TwoViews(Recipe):
+    """A recipe with two augmented views; each number is for the first and the second."""
+
+    drop_edges: Pair = (0.2, 0.2)
+    """Probability that an edge is dropped, in each view."""
+    mask_features: Pair = (0.2, 0.2)
+    """Probability that a feature is masked, in each view."""
+    mask: Literal["column", "entry", "node"] = "column"
+    """What a masking coin is for."""
+    directed_drop: bool = False
+    """A coin for each direction of an edge, as the official codes do."""
+    adaptive: Literal["none", "degree", "pagerank", "eigenvector"] = "none"
+    """Drop and mask by this centrality (GCA) instead of evenly."""
+    add_edges: Pair = (0.0, 0.0)
+    """Random edges added, as a share of those there, in each view."""
+    drop_nodes: Pair = (0.0, 0.0)
+    """Probability that a node is dropped, in each view."""
