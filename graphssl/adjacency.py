@@ -169,7 +169,7 @@ class CSR:
 
     def __matmul__(self, h: Tensor) -> Tensor:
         """The product with a dense ``[C, D]``, as ``[R, D]``."""
-        out: Tensor = _Product.apply(h, self)
+        out: Tensor = _Product.apply(h, self)  # type: ignore[no-untyped-call]
         return out
 
     def __repr__(self) -> str:
@@ -229,7 +229,7 @@ def segment_softmax(scores: Tensor, pattern: Pattern) -> Tensor:
 
 def weighted_sum(pattern: Pattern, val: Tensor, h: Tensor) -> Tensor:
     """Product of the matrix ``(pattern, val)`` with ``h``, differentiable in ``val`` ``[E]`` and ``h`` ``[C, D]``: ``[R, D]``."""
-    out: Tensor = _WeightedSum.apply(val, h, pattern)
+    out: Tensor = _WeightedSum.apply(val, h, pattern)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -299,5 +299,5 @@ class _WeightedSum(torch.autograd.Function):
 
 def _pair_products(pattern: Pattern, left: Tensor, right: Tensor, chunk: int = 65_536) -> Tensor:
     """``left[row] . right[col]`` for each entry, ``[E]``, a chunk of entries at a time so that no ``[E, D]`` stands."""
-    pairs = zip(pattern.row.split(chunk), pattern.col.split(chunk), strict=True)
+    pairs = zip(torch.split(pattern.row, chunk), torch.split(pattern.col, chunk), strict=True)
     return torch.cat([torch.linalg.vecdot(left[r], right[c]) for r, c in pairs])

@@ -60,7 +60,7 @@ def _view(recipe: TwoViews, i: int) -> Augmentation:
     else:
         drop = AdaptiveDropEdges(recipe.drop_edges[i], centrality=recipe.adaptive, directed=recipe.directed_drop)
         mask = AdaptiveMaskFeatures(recipe.mask_features[i], centrality=recipe.adaptive)
-    parts = [
+    parts: list[tuple[float, Augmentation]] = [
         (recipe.drop_nodes[i], DropNodes(recipe.drop_nodes[i])),
         (recipe.add_edges[i], AddEdges(recipe.add_edges[i])),
         (recipe.drop_edges[i], drop),

@@ -180,7 +180,10 @@ def _train(args: list[str]) -> int:
     with watcher:
         record = run(method, dataset, recipe, out=out, root=flags.root, seeds=seeds, force=flags.force, watcher=watcher)
     if record.get("interrupted"):
-        print(f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it)", file=sys.stderr)
+        print(
+            f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it)",
+            file=sys.stderr,
+        )
         return 130
     if flags.json:
         print(json.dumps(record, indent=2, allow_nan=False))
@@ -193,7 +196,7 @@ def _train_flags(recipe: Recipe) -> type[Any]:
     """Options of ``train`` with every field of the recipe behind them, defaults filled in from it."""
     own = [(f.name, f.type, field(default=f.default)) for f in fields(TrainOptions)]
     numbers = [
-        (name, Annotated[info.annotation, *info.metadata, arg(help=info.description)], field(default=getattr(recipe, name)))  # type: ignore[syntax, unused-ignore]
+        (name, Annotated[(info.annotation, *info.metadata, arg(help=info.description))], field(default=getattr(recipe, name)))  # type: ignore[misc]
         for name, info in type(recipe).model_fields.items()
         if name not in HIDDEN
     ]
@@ -248,12 +251,11 @@ def _evaluate(options: Evaluate) -> int:
         find_protocol(options.protocol)
     first = load_run(options.run)
     runs = [first, *(load_run(options.run, seed=seed) for seed in first.seeds[1:])]
-    from graphssl.pipeline import reevaluate
     from graphssl.progress import probe_table
+    from graphssl.scoring import reevaluate
 
-    record = reevaluate(
-        runs, protocol=options.protocol, num_splits=options.num_splits, probe=options.probe, root=options.root
-    )
+    data = load_data(first, options.root)
+    record = reevaluate(runs, data, protocol=options.protocol, num_splits=options.num_splits, probe=options.probe)
     if options.json:
         print(json.dumps(record, indent=2, allow_nan=False))
     else:
@@ -308,7 +310,7 @@ def _datasets() -> dict[str, str]:
 
 
 def _recipes() -> dict[str, str]:
-    rows = {}
+    rows: dict[str, str] = {}
     for method, recipes in RECIPES.items():
         rows |= {f"{method} {name}": f"{recipe.source}{_published(recipe)}" for name, recipe in recipes.items()}
         rows[f"{method} (any other)"] = DEFAULTS[method].source

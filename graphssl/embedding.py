@@ -33,7 +33,7 @@ def embed(encoder: nn.Module, data: Graph | Dataset | Iterable[Graph], *, batch_
         >>> embed(GCN(3, [5]), g).shape
         torch.Size([3, 5])
     """
-    graphs = [data] if isinstance(data, Graph) else list(getattr(data, "graphs", data))
+    graphs = [data] if isinstance(data, Graph) else list(data.graphs if hasattr(data, "graphs") else data)
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     modes = [(part, part.training) for part in encoder.modules()]
     encoder.eval()

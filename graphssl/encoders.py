@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from graphssl.graph import Graph
 Norm = Literal["batch", "layer", "graph", "graphnorm", "none"]
 Skip = Literal["none", "residual", "dense"]
 JK = Literal["last", "cat", "max", "lstm"]
+
 
 class PReLU(nn.Module):
     """``max(x, 0) + a min(x, 0)`` with one learned ``a``, from 0.25 (He et al., 2015, arXiv:1502.01852), as :class:`torch.nn.PReLU`.
@@ -35,7 +37,7 @@ class PReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":  # the slope would have to be fetched from the device
             return F.prelu(x, self.weight.to(x.dtype))
-        out: Tensor = _PReLU.apply(x, self.weight)
+        out: Tensor = _PReLU.apply(x, self.weight)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -101,7 +103,7 @@ class GCNConv(nn.Module):
     def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
         a = g.normalised()
         h = self.linear(a @ x) if self.narrow_first and isinstance(x, Tensor) else a @ self.linear(x)
-        return h + self.bias
+        return h + self.bias  # type: ignore[no-any-return]
 
 
 class SAGEConv(nn.Module):
@@ -135,15 +137,17 @@ class GINConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.eps = nn.Parameter(torch.zeros(()))
-        self.first = Linear(in_channels, out_channels)
+        self.first = Linear(in_channels, out_channels, bias=False)
+        self.bias = nn.Parameter(torch.zeros(out_channels))
         self.second = Linear(out_channels, out_channels)
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.eps)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        h = matmul(x, self.first.weight)  # the first layer commutes with the sum, and is narrower
-        h = (1 + self.eps) * h + g.summed() @ h + self.first.bias
+        h = self.first(x)  # the first layer commutes with the sum, and is narrower; the bias joins after it
+        h = (1 + self.eps) * h + g.summed() @ h + self.bias
         return self.second(F.relu(h))  # type: ignore[no-any-return]
 
 
@@ -171,7 +175,7 @@ class GATConv(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        pattern, weight = g.looped()
+        pattern = g.looped()
         h = self.neighbours(x)  # [N, H * C]
         heads = h.unflatten(1, (self.heads, -1))  # [N, H, C]
         if self.root is not None:
@@ -181,7 +185,7 @@ class GATConv(nn.Module):
             near, own = (heads * self.attention[0]).sum(-1), (heads * self.attention[1]).sum(-1)  # [N, H]
             scores = F.leaky_relu(near[pattern.col] + own[pattern.row], 0.2)
         if g.edge_weight is not None:
-            scores = scores + weight.log()[:, None]
+            scores = scores + g.looped_weights().log()[:, None]
         alpha = F.dropout(segment_softmax(scores.float(), pattern), self.dropout, self.training)  # [E, H]
         parts = [weighted_sum(pattern, alpha[:, k], heads[:, k]) for k in range(self.heads)]
         return torch.cat(parts, dim=1) + self.bias
@@ -302,7 +306,9 @@ class GNN(nn.Module):
         super().__init__()
         widths = [in_channels, *channels]
         if len(widths) < 2 or min(widths) < 1:
-            raise ValueError(f"channels must hold at least one width, all positive, got in_channels={in_channels}, channels={list(channels)}")
+            raise ValueError(
+                f"channels must hold at least one width, all positive, got in_channels={in_channels}, channels={list(channels)}"
+            )
         acts = [act] * len(channels) if isinstance(act, str) else list(act)
         for name in acts:
             if name not in ACTIVATIONS:
@@ -317,10 +323,8 @@ class GNN(nn.Module):
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         self.in_channels, self.channels = in_channels, list(channels)
         self.dropout, self.skip = dropout, skip
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
-        self.blocks = nn.ModuleList(
-            Block(conv(i, o), o, norm, norm_momentum, a) for (i, o), a in zip(pairs, acts, strict=True)
-        )
+        pairs = list(pairwise(widths))
+        self.blocks = nn.ModuleList(Block(conv(i, o), o, norm, norm_momentum, a) for (i, o), a in zip(pairs, acts, strict=True))
         self.skips = nn.ModuleList(_skip(skip, in_channels, i, o, first=k == 0) for k, (i, o) in enumerate(pairs))
         self.jk = JumpingKnowledge(jk, channels)
         if weight_standardization:
@@ -341,8 +345,8 @@ class GNN(nn.Module):
             if layers and self.dropout:
                 h = F.dropout(h, self.dropout, self.training)  # type: ignore[arg-type]
             out = block(h, g)
-            h = out + skip(h) if self.skip == "residual" else out
-            layers.append(h)
+            h = out = out + skip(h) if self.skip == "residual" else out
+            layers.append(out)
         return self.jk(layers)  # type: ignore[no-any-return]
 
     def reset_parameters(self) -> None:
@@ -382,9 +386,7 @@ def GIN(in_channels: int, channels: Sequence[int], **options: Unpack[Options]) -
     return GNN(in_channels, channels, GINConv, **options)
 
 
-def GAT(
-    in_channels: int, channels: Sequence[int], *, heads: int = 4, attention_dropout: float = 0.0, **options: Unpack[Options]
-) -> GNN:
+def GAT(in_channels: int, channels: Sequence[int], *, heads: int = 4, attention_dropout: float = 0.0, **options: Unpack[Options]) -> GNN:
     """Graph attention network; a layer's width is that of all its heads (Velickovic et al., 2018, arXiv:1710.10903).
 
     Example:
@@ -394,9 +396,7 @@ def GAT(
     return GNN(in_channels, channels, lambda i, o: GATConv(i, o, heads=heads, dropout=attention_dropout), **options)
 
 
-def GATv2(
-    in_channels: int, channels: Sequence[int], *, heads: int = 4, attention_dropout: float = 0.0, **options: Unpack[Options]
-) -> GNN:
+def GATv2(in_channels: int, channels: Sequence[int], *, heads: int = 4, attention_dropout: float = 0.0, **options: Unpack[Options]) -> GNN:
     """GATv2, dynamic attention (Brody et al., 2022, arXiv:2105.14491); ``options`` as in :class:`GNN`.
 
     Example:
@@ -412,8 +412,9 @@ ENCODERS: dict[str, Callable[..., GNN]] = {"gcn": GCN, "gat": GAT, "gatv2": GATv
 def reset_parameters(module: nn.Module) -> None:
     """Draw every parameter of ``module`` anew, buffers included, from torch's global generator."""
     for part in module.modules():
-        if part is not module and hasattr(part, "reset_parameters"):
-            part.reset_parameters()
+        reset = getattr(part, "reset_parameters", None)
+        if part is not module and reset is not None:
+            reset()
 
 
 def _norm(kind: Norm, width: int, momentum: float) -> nn.Module:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import torch
 
 PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "numba", "ogb", "networkx")

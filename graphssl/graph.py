@@ -242,6 +242,10 @@ class Graph:
         """The pattern with one self-loop at each node that has none (for attention)."""
         return self.cached("looped", lambda: add_self_loops(self.pattern))
 
+    def looped_weights(self) -> Tensor:
+        """Weights of :meth:`looped`, ``[E']``; an added self-loop weighs 1."""
+        return self.cached("looped_weights", lambda: with_self_loops(self.pattern, self.weights)[1])
+
     def cached(self, name: str, make: Callable[[], T]) -> T:
         """``make()``, computed at the first call for this structure (edges, weights and graphs; not features)."""
         if name not in self._store:
@@ -326,7 +330,8 @@ def _features(x: Any) -> Tensor | CSR:
         raise ValueError(f"data.x holds NaN or infinite values (first at {where}): clean or impute the features first")
     dtype = values.dtype if values.is_floating_point() and values.dtype.itemsize >= 4 else torch.get_default_dtype()
     if isinstance(x, CSR):
-        return x.with_values(values.to(dtype))
+        sparse: CSR = x.with_values(values.to(dtype))
+        return sparse
     if x.numel() > 100_000 and int(x.count_nonzero()) < 0.05 * x.numel():
         return CSR.from_dense(x.to(dtype))
     return x.to(dtype).contiguous()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-
-
-
 
 from graphssl.batches import GraphBatches, stack_rows
 from graphssl.building import encoder_config, make
@@ -20,11 +15,11 @@ from graphssl.embedding import embed
 from graphssl.environment import environment, peak_rss_mb
 from graphssl.evaluation import Score, collapse_warning, diagnostics, evaluate
 from graphssl.files import folder_written
-
 from graphssl.objectives import Objective
 from graphssl.random import seeded
 from graphssl.recipes import Recipe
 from graphssl.runs import FORMAT, checksums, save_seed, write_json
+from graphssl.scoring import Seed, score_record, setting_of
 from graphssl.training import Step, train
 
 LOOKS = 20  # times a run that the embedding is watched for collapse
@@ -41,22 +36,6 @@ class Watcher:
 
     def warn(self, text: str) -> None:
         """Something the user should know."""
-
-
-@dataclass
-class Seed:
-    """What one seed of a run came to."""
-
-    seed: int
-    epochs: int = 0
-    steps: int = 0
-    loss: float | None = None
-    seconds: list[float] = field(default_factory=list)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    diagnostics: dict[str, float] = field(default_factory=dict)
-    interrupted: bool = False
-    score: Score | None = None
-    untrained: Score | None = None
 
 
 def run(
@@ -83,7 +62,7 @@ def run(
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
         data = load(dataset, root).preprocess(recipe.features)
-        setting = "inductive" if data.is_inductive else "transductive"
+        setting = setting_of(data)
         done: list[Seed] = []
         try:
             raw = _score(stack_rows([g.x for g in data.graphs]), data, recipe, watcher, "raw features")
@@ -120,48 +99,6 @@ def run(
         score = score_record(method, dataset, setting, recipe, done, raw)
         write_json(folder / "score.json", score)
     return score
-
-
-def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds: Sequence[Seed], raw: Score) -> dict[str, Any]:
-    """What ``score.json`` holds: the score over seeds, its baselines, and the cost. Shares, not per cent."""
-    scores = [s.score for s in seeds if s.score is not None]
-    first = scores[0]
-    return {
-        "method": method,
-        "dataset": dataset,
-        "setting": setting,
-        "protocol": first.protocol,
-        "protocol_version": first.version,
-        "split_hash": first.split_hash,
-        "n_splits": len(first.values),
-        "metric": first.metric,
-        **over_seeds(scores),
-        "n_seeds": len(seeds),
-        "seeds": [s.seed for s in seeds],
-        "per_seed": [s.mean for s in scores],
-        "values": [list(s.values) for s in scores],
-        "converged": all(s.converged for s in scores),
-        "untrained": over_seeds([s.untrained for s in seeds if s.untrained is not None]),
-        "raw_features": {"mean": raw.mean, "std_splits": raw.std_splits},
-        "reported": [reported.model_dump() for reported in recipe.reported],
-        "recipe_source": recipe.source,
-        "epochs": max(s.epochs for s in seeds),
-        "epochs_per_seed": [s.epochs for s in seeds],
-        "seconds_per_step": round(statistics.median(t for s in seeds for t in s.seconds), 5),
-        "peak_rss_mb": round(peak_rss_mb(), 1),
-        "diagnostics": seeds[0].diagnostics,
-    }
-
-
-def over_seeds(scores: Sequence[Score]) -> dict[str, float | None]:
-    """Mean, deviation over splits (the seeds' mean) and over pre-training seeds (``None`` with one)."""
-    splits = [s.std_splits for s in scores if s.std_splits is not None]
-    means = [s.mean for s in scores]
-    return {
-        "mean": statistics.fmean(means),
-        "std_splits": statistics.fmean(splits) if splits else None,
-        "std_seeds": statistics.stdev(means) if len(means) > 1 else None,
-    }
 
 
 def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: Path, watcher: Watcher) -> Seed:
@@ -230,5 +167,4 @@ def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
 
 def _score(z: Any, data: Dataset, recipe: Recipe, watcher: Watcher, what: str) -> Score:
     watcher.stage(f"scoring {what}")
-    setting = "inductive" if data.is_inductive else "transductive"
-    return evaluate(z, data, recipe.protocol, setting=setting, num_splits=recipe.num_splits)
+    return evaluate(z, data, recipe.protocol, setting=setting_of(data), num_splits=recipe.num_splits)

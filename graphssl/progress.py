@@ -42,8 +42,15 @@ class Progress(Silent):
         self.epochs, self.num_seeds = epochs, num_seeds
         rate = TextColumn("{task.fields[told]}")
         self.bar = Bar(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn(),
-            console=self.console, refresh_per_second=4, disable=not self.live,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            rate,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            refresh_per_second=4,
+            disable=not self.live,
         )
         self.tasks: dict[int, TaskID] = {}
         self.began: dict[int, float] = {}
@@ -66,12 +73,18 @@ class Progress(Silent):
         rate = step.number / max(time.monotonic() - began, 1e-9)
         told = f"loss {float(step.loss):.4f}  {rate:.1f} steps/s" if rate >= 1 else f"loss {float(step.loss):.4f}  {1 / rate:.1f} s/step"
         if self.live:
-            task = self.tasks.setdefault(seed, self.bar.add_task(f"seed {seed}", total=step.total, told="")) if seed not in self.tasks else self.tasks[seed]
+            task = (
+                self.tasks.setdefault(seed, self.bar.add_task(f"seed {seed}", total=step.total, told=""))
+                if seed not in self.tasks
+                else self.tasks[seed]
+            )
             self.bar.update(task, completed=step.number, told=told)
         elif time.monotonic() - self.last > EVERY or step.number == step.total:
             self.last = time.monotonic()
             left = (step.total - step.number) / rate
-            self.console.print(f"seed {seed}  step {step.number}/{step.total}  {told}  at most {_time(left)} left", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"seed {seed}  step {step.number}/{step.total}  {told}  at most {_time(left)} left", highlight=False, soft_wrap=True
+            )
 
     def warn(self, text: str) -> None:
         """Print it."""
@@ -108,7 +121,10 @@ def score_table(record: dict[str, Any], out: Path) -> None:
 def probe_table(record: dict[str, Any]) -> None:
     """What ``graphssl evaluate`` found, on standard output."""
     console = Console(soft_wrap=True)
-    table = Table(title=record["title"], title_justify="left")
+    under = f", protocol {record['protocol']} v{record['protocol_version']}" if record["probe"] == "linear" else ""
+    splits = f", split {record['split_hash']}" if record["split_hash"] else ""
+    title = f"{record['probe']} probe: {record['metric']} in %, {record['setting']}{under}{splits}, seeds {_seeds(record['seeds'])}"
+    table = Table(title=title, title_justify="left")
     for column in ("", "mean", "± splits", "± seeds"):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in record["rows"].items():

@@ -68,7 +68,7 @@ class Trainer:
         if self.device.type == "cpu" and not math.isfinite(value := float(loss.detach())):
             raise TrainingDiverged(f"the loss became {value} at step {self.done + 1} of {self.total}: lower lr, or clip gradients")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.objective.parameters(), self.clip)
         self.optimizer.step()
@@ -184,7 +184,9 @@ def as_batches(data: Graph | Dataset | Iterable[Graph]) -> Collection[Graph]:
     if train_graphs is not None:
         return [side_by_side(train_graphs)] if len(train_graphs) > 1 else list(train_graphs)
     if not isinstance(data, Collection) or isinstance(data, Iterator):
-        raise ValueError(f"batches must be a Graph, a Dataset, or graphs with a length that can be gone through again, got {type(data).__name__}")
+        raise ValueError(
+            f"batches must be a Graph, a Dataset, or graphs with a length that can be gone through again, got {type(data).__name__}"
+        )
     if not len(data):
         raise ValueError("batches must hold at least one graph, got none")
     return data

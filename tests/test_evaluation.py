@@ -32,6 +32,7 @@ from graphssl.evaluation import (
     logistic_path,
     low_label_probe,
 )
+from graphssl.evaluation.adamw import adamw_path
 from graphssl.evaluation.fitting import fit_probe
 from graphssl.evaluation.liblinear import sklearn_path
 from graphssl.evaluation.metrics import measure
@@ -345,6 +346,14 @@ def test_multi_label(metric):
         assert set(ppi.selected[0]) == {"weight_decay", "validation"}
 
 
+def test_weight_decay_that_overshoots_is_not_trained():
+    z, y = blobs(60, 4, 2)
+    fit = adamw_path(z, torch.eye(2)[y], [1.0, 256.0])
+    assert bool(fit.coef[0].any())
+    assert not bool(fit.coef[1].any())
+    assert not bool(fit.converged[1])
+
+
 def test_metrics_equal_sklearn():
     g = torch.Generator().manual_seed(0)
     truth, scores = torch.randint(0, 3, (50,), generator=g), torch.randn(50, 3, generator=g)
@@ -419,9 +428,13 @@ def test_evaluate_takes_or_makes_the_splits():
     assert fixed.split_hash == split_hash(data.splits)
     assert fixed.values == linear_probe(data.z, data.y, data.splits).values
     assert len(evaluate(data.z, data, "fixed", setting="inductive", num_splits=2).values) == 2
-    assert evaluate(data.z, data, "planetoid-public", setting="transductive").values == fixed.values[:1]
+    public = Split("public", data.splits[1].train, data.splits[1].val, data.splits[1].test)
+    planetoid = SimpleNamespace(name="toy", y=data.y, splits=(*data.splits, public), metric="accuracy")
+    assert evaluate(data.z, planetoid, "planetoid-public", setting="transductive").values == fixed.values[1:2]
+    with pytest.raises(ValueError, match=r"takes 1 splits named 'public' of the dataset; toy has 0"):
+        evaluate(data.z, data, "planetoid-public", setting="transductive")
     assert len(evaluate(data.z, data, "bgrl-20-80", setting="transductive").values) == 3
-    with pytest.raises(ValueError, match=r"wikics.*20 splits.*toy has 3"):
+    with pytest.raises(ValueError, match=r"wikics.*20 splits.*toy has 0"):
         evaluate(data.z, data, "wikics", setting="transductive")
     with pytest.raises(TypeError):
         evaluate(data.z, data, "fixed")  # the setting is never guessed here
@@ -590,7 +603,7 @@ BAD = {
     "protocol without dataset": (lambda: linear_probe(GOOD_Z, GOOD_Y, "wikics"), "takes the dataset's own splits"),
     "solver": (
         lambda: linear_probe(GOOD_Z, GOOD_Y, THIRDS, solver="liblinear"),
-        "solver is 'liblinear'; allowed for fixed v1: newton, lbfgs",
+        "solver is 'liblinear'; allowed for fixed v1: auto, newton, lbfgs",
     ),
     "num_splits": (lambda: linear_probe(GOOD_Z, GOOD_Y, THIRDS, num_splits=0), "num_splits is 0"),
     "fractions": (lambda: linear_probe(GOOD_Z, GOOD_Y / 2, THIRDS), "y has"),

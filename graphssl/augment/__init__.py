@@ -6,10 +6,10 @@ is first used, so that :data:`DESCRIPTIONS` can be read without torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graphssl.augment.table import DESCRIPTIONS
+from graphssl.lazy import lazy
 
 if TYPE_CHECKING:
     from graphssl.augment.adaptive import AdaptiveDropEdges, AdaptiveMaskFeatures
@@ -41,30 +41,19 @@ __all__ = [
     "matched",
 ]
 
-_MODULES = {
-    "AUGMENTATIONS": "classes",
-    "AdaptiveDropEdges": "adaptive",
-    "AdaptiveMaskFeatures": "adaptive",
-    "AddEdges": "edges",
-    "Augmentation": "views",
-    "Compose": "compose",
-    "Diffuse": "diffuse",
-    "DropEdges": "edges",
-    "DropNodes": "nodes",
-    "Identity": "compose",
-    "MaskFeatures": "features",
-    "RandomChoice": "compose",
-    "ShuffleFeatures": "features",
-    "Subgraph": "nodes",
-    "aligned": "views",
-    "matched": "views",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy(
+    __name__,
+    {
+        "adaptive": ("AdaptiveDropEdges", "AdaptiveMaskFeatures"),
+        "classes": ("AUGMENTATIONS",),
+        "compose": ("Compose", "Identity", "RandomChoice"),
+        "diffuse": ("Diffuse",),
+        "edges": ("AddEdges", "DropEdges"),
+        "features": ("MaskFeatures", "ShuffleFeatures"),
+        "nodes": ("DropNodes", "Subgraph"),
+        "views": ("Augmentation", "aligned", "matched"),
+    },
+)
 
 
 def __dir__() -> list[str]:

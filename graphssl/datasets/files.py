@@ -7,11 +7,9 @@ import hashlib
 import io
 import logging
 import os
-import secrets
 import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
@@ -24,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from graphssl.datasets.readers import READERS, Raw
 from graphssl.datasets.table import Entry
+from graphssl.files import written
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def raw_folder(entry: Entry, root: str | Path | None) -> Path:
         with suppress(OSError):  # a root that cannot be written to: the next one
             folder.mkdir(parents=True, exist_ok=True)
             for file, content in contents.items():
-                with _written(folder / file) as path:
+                with written(folder / file) as path:
                     path.write_bytes(content)
             return folder
     raise DatasetNotFound(_missing(entry, folders[0], "no folder to put them in can be written to"))
@@ -100,7 +99,7 @@ def read(entry: Entry, folder: Path) -> list[Raw]:
         ) from error
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with _written(cached) as path:
+        with written(cached) as path:
             save_file(_pack(graphs), path)
     except (OSError, SafetensorError) as error:
         logger.warning("%s is not cached: %s", entry.name, error)
@@ -158,17 +157,6 @@ def _unpack(arrays: dict[str, np.ndarray]) -> list[Raw]:
         raw = Raw(x, arrays[f"{i}.edge_index"], arrays[f"{i}.y"], masks)
         graphs.append(replace(raw, part="" if part == "-" else part))
     return graphs
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """A new file in the folder of ``path`` that becomes ``path`` in one step when the block ends well, and goes when it does not."""
-    part = path.with_name(f".{path.name}-{secrets.token_hex(8)}")  # not mkstemp: others may read a shared root
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _fetch_all(entry: Entry, folders: list[Path]) -> dict[str, bytes]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graphssl.evaluation.protocols import PROTOCOLS, SETTINGS, Protocol, find_protocol
 from graphssl.evaluation.score import Score
+from graphssl.lazy import lazy
 
 if TYPE_CHECKING:
     from graphssl.evaluation.clustering import Clustering, cluster
@@ -32,25 +32,16 @@ __all__ = [
     "low_label_probe",
 ]
 
-_HOME = {
-    "Clustering": "clustering",
-    "cluster": "clustering",
-    "collapse_warning": "collapse",
-    "diagnostics": "collapse",
-    "evaluate": "linear",
-    "linear_probe": "linear",
-    "low_label_probe": "linear",
-    "logistic_path": "logistic",
-    "knn_probe": "neighbours",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "clustering": ("Clustering", "cluster"),
+        "collapse": ("collapse_warning", "diagnostics"),
+        "linear": ("evaluate", "linear_probe", "low_label_probe"),
+        "logistic": ("logistic_path",),
+        "neighbours": ("knn_probe",),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -59,7 +59,7 @@ def fit_probe(
     metric: str,
     *,
     seed: int = 0,
-    solver: str = "newton",
+    solver: str = "auto",
     max_iter: int | None = None,
 ) -> Probe:
     """Choose the penalty and fit one split; the labels of the test rows are read only to see that train knows their classes.
@@ -98,7 +98,7 @@ class _Path:
     seed: int
 
     def __post_init__(self) -> None:
-        allowed = SOLVERS[self.protocol.classifier]
+        allowed = ("auto", *SOLVERS[self.protocol.classifier])
         if self.solver not in allowed:
             raise ValueError(f"solver is {self.solver!r}; allowed for {self.protocol.label}: {', '.join(allowed)}")
 
@@ -122,7 +122,8 @@ class _Path:
 
     def _solve(self, x: Tensor | CSR, targets: Tensor, grid: Sequence[float], *, softmax: bool) -> Fit:
         penalised = self.protocol.classifier == "one-vs-rest"
-        if self.solver == "newton":
+        sparse_words = isinstance(x, CSR) and penalised  # liblinear touches non-zeros only and stops early: twice as fast there
+        if self.solver == "newton" or (self.solver == "auto" and not sparse_words):
             return logistic_path(x, targets, grid, softmax=softmax, penalise_intercept=penalised, max_iter=self.max_iter or 100)
         return sklearn_path(x, targets, grid, softmax=softmax, penalise_intercept=penalised, max_iter=self.max_iter or 10_000)
 

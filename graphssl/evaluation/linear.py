@@ -32,7 +32,7 @@ def linear_probe(
     protocol: str | Protocol = "fixed",
     num_splits: int | None = None,
     seed: int = 0,
-    solver: str = "newton",
+    solver: str = "auto",
     max_iter: int | None = None,
 ) -> Score:
     """How well a linear classifier on the frozen embedding does, under one versioned protocol.
@@ -48,7 +48,8 @@ def linear_probe(
         protocol: what is fitted and how the penalty is chosen, where ``splits`` are given.
         num_splits: how many draws (the first ones, where splits are given).
         seed: of the draws and of the folds of train.
-        solver: ``newton``: all penalties and classes at once; ``liblinear`` (one-vs-rest) or ``lbfgs`` (multinomial): scikit-learn's.
+        solver: ``newton``: all penalties and classes at once; ``liblinear`` (one-vs-rest) or ``lbfgs`` (multinomial): scikit-learn's, one
+            by one; ``auto``: ``newton``, but ``liblinear`` for sparse rows under a one-vs-rest protocol.
         max_iter: of the solver; without it enough to converge.
 
     Raises:
@@ -86,7 +87,7 @@ def evaluate(
     setting: str,
     num_splits: int | None = None,
     seed: int = 0,
-    solver: str = "newton",
+    solver: str = "auto",
 ) -> Score:
     """The score of an embedding of a dataset under a protocol, the protocol making the splits or taking the dataset's.
 
@@ -111,11 +112,12 @@ def evaluate(
     protocol = find_protocol(protocol)
     splits: Sequence[Split] | Protocol = protocol
     if protocol.draw == "dataset":
-        own = list(dataset.splits)
+        own = [split for split in dataset.splits if split.name.startswith(protocol.split_name)]
         wanted = num_splits or protocol.num_splits or len(own)
         if not 0 < wanted <= len(own):
+            named = f" named {protocol.split_name!r}" if protocol.split_name else ""
             raise ValueError(
-                f"protocol is {protocol.name!r}, which takes {wanted or 'the'} splits of the dataset; {dataset.name} has {len(own)}"
+                f"protocol is {protocol.name!r}, which takes {wanted or 'the'} splits{named} of the dataset; {dataset.name} has {len(own)}"
             )
         splits, num_splits = own[:wanted], None
     return linear_probe(

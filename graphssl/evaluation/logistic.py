@@ -85,7 +85,10 @@ def logistic_path(
         w, done = _newton(problem, max_iter, tol)  # [r, P, k'], [P]
         m = len(c)
         start = w[:, -1:] if softmax else w[:, -k:]
-        fits.append(_unrotate(basis, w.reshape(w.size(0), m, k), done.view(m, -1).all(1)))
+        fit = _unrotate(basis, w.reshape(w.size(0), m, k), done.view(m, -1).all(1))
+        if softmax and not penalise_intercept:  # a shift of all intercepts changes nothing: their sum is fixed at zero
+            fit = replace(fit, intercept=fit.intercept - fit.intercept.mean(1, keepdim=True))
+        fits.append(fit)
     return Fit(*(torch.cat([getattr(f, name) for f in fits]) for name in ("coef", "intercept", "converged")))
 
 

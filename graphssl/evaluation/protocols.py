@@ -23,6 +23,7 @@ class Protocol:
         description: what is done, in a sentence or two.
         source: where it comes from.
         draw: who makes the splits: the dataset, seeded random draws, or an official code's own draws.
+        split_name: how the names of the dataset's splits must begin.
         num_splits: how many, ``None``: as many as the dataset has.
         train: share of the labelled rows for training, where drawn.
         val: share for choosing the penalty, where drawn.
@@ -48,6 +49,7 @@ class Protocol:
     grid: tuple[float, ...] = tuple(2.0**e for e in range(-10, 11))
     selection: Selection = "validation"
     metric: str | None = None
+    split_name: str = ""
 
     @property
     def label(self) -> str:
@@ -70,6 +72,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "Yang et al., 2016, arXiv:1603.08861 (split)",
             "dataset",
             1,
+            split_name="public",
         ),
         Protocol(
             "random-10-10-80",
@@ -86,6 +89,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "Mernyei and Cangea, 2020, arXiv:2007.02901 (splits)",
             "dataset",
             20,
+            split_name="wikics",
         ),
         Protocol("fixed", 1, f"The dataset's own splits, all of them. {_OURS}.", "the dataset", "dataset", None),
         Protocol(

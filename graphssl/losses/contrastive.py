@@ -39,12 +39,9 @@ def info_nce(u: Tensor, v: Tensor, *, tau: float = 0.5, intra: bool = False, chu
     if tau <= 0:
         raise ValueError(f"tau must be positive, got {tau}")
     u, v = F.normalize(u, dim=1), F.normalize(v, dim=1)
-    positive = torch.linalg.vecdot(u, v) / tau  # [N]
-    if intra:
-        total = log_sums(torch.cat([u, v]), None, tau=tau, chunk=chunk)  # [2N]
-    else:
-        total = log_sums(u, v, tau=tau, chunk=chunk)  # [2N]
-    return total.mean() - positive.mean()
+    positive: Tensor = torch.linalg.vecdot(u, v) / tau  # [N]
+    a, b = (torch.cat([u, v]), None) if intra else (u, v)
+    return log_sums(a, b, tau=tau, chunk=chunk).mean() - positive.mean()
 
 
 def log_sums(a: Tensor, b: Tensor | None, *, tau: float, chunk: int | None = None) -> Tensor:
@@ -59,7 +56,7 @@ def log_sums(a: Tensor, b: Tensor | None, *, tau: float, chunk: int | None = Non
         return torch.cat([scores.logsumexp(dim=1), scores.logsumexp(dim=0)])
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    out: Tensor = _LogSums.apply(a, b, tau, chunk)
+    out: Tensor = _LogSums.apply(a, b, tau, chunk)  # type: ignore[no-untyped-call]
     return out
 
 

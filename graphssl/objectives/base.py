@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
+from graphssl.augment import Augmentation, aligned, matched
 from graphssl.graph import Graph
 from graphssl.heads import mean_per_graph
 
@@ -34,20 +36,30 @@ class Objective(nn.Module):
         return mean_per_graph(_full((encoder or self.encoder)(g)), g.graph_id, g.num_graphs)
 
 
-def shared_rows(a: Graph, b: Graph) -> tuple[Tensor, Tensor] | None:
-    """Rows of the seed nodes that two views of one graph both kept, ``([M], [M])`` in the same order; ``None``: all, row for row."""
-    if a.node_id is b.node_id:  # neither view dropped nodes
-        return None
-    ids_a, ids_b = a.node_ids[: a.num_seeds], b.node_ids[: b.num_seeds]
-    ids_b, order = ids_b.sort()
-    place = torch.searchsorted(ids_b, ids_a)
-    found = place < torch.searchsorted(ids_b, ids_a, right=True)
-    return found.nonzero().squeeze(1), order[place[found]]
+def two_views(views: Iterable[Augmentation]) -> tuple[Augmentation, Augmentation]:
+    """The views of an objective that contrasts two; they may drop nodes.
+
+    Raises:
+        ValueError: not two, or not augmentations.
+    """
+    checked = aligned(views, may_drop=True)
+    if len(checked) != 2:
+        raise ValueError(f"views must be two augmentations, got {len(checked)}")
+    return checked[0], checked[1]
 
 
-def pick(h: Tensor, rows: Tensor | None) -> Tensor:
-    """``h[rows]``, or all of ``h``."""
-    return h if rows is None else h[rows]
+def common_rows(g1: Graph, g2: Graph) -> tuple[Tensor | slice, Tensor | slice]:
+    """Rows of the seed nodes that two views of one graph both kept, in the same order; all rows where neither dropped any.
+
+    Raises:
+        ValueError: the views share no node.
+    """
+    if g1.node_id is g2.node_id:
+        return slice(None), slice(None)
+    rows = matched(g1, g2)
+    if not rows[0].numel():
+        raise ValueError("views: the two views share no node; drop fewer nodes")
+    return rows
 
 
 def _full(h: Tensor) -> Tensor:

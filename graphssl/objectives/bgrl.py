@@ -13,7 +13,7 @@ from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import EMA, MLP
 from graphssl.losses import bootstrap
-from graphssl.objectives.base import Objective, pick, shared_rows
+from graphssl.objectives.base import Objective, common_rows, two_views
 
 
 class BGRL(Objective):
@@ -55,7 +55,7 @@ class BGRL(Objective):
             raise ValueError(f"momentum must be in [0, 1], got {momentum}")
         if target_init not in ("reset", "copy"):
             raise ValueError(f"target_init must be 'reset' or 'copy', got {target_init!r}")
-        self.encoder, self.views, self.momentum = encoder, views, momentum
+        self.encoder, self.views, self.momentum = encoder, two_views(views), momentum
         self.predictor = MLP(encoder.out_channels, hidden, encoder.out_channels, act="prelu")
         self.target = EMA(encoder, reset=target_init == "reset", buffers=target_buffers)
 
@@ -64,8 +64,8 @@ class BGRL(Objective):
         q1, q2 = self.predictor(self.nodes(g1)), self.predictor(self.nodes(g2))  # [S, D]
         with torch.no_grad():
             t1, t2 = self.nodes(g1, self.target.copy), self.nodes(g2, self.target.copy)
-        rows1, rows2 = shared_rows(g1, g2) or (None, None)
-        return bootstrap(pick(q1, rows1), pick(t2, rows2)) + bootstrap(pick(q2, rows2), pick(t1, rows1))
+        i1, i2 = common_rows(g1, g2)
+        return bootstrap(q1[i1], t2[i2]) + bootstrap(q2[i2], t1[i1])
 
     def after_step(self, progress: float) -> None:
         self.target.update(self.encoder, momentum=1 - (1 - self.momentum) * (1 + cos(pi * progress)) / 2)

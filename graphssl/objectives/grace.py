@@ -9,7 +9,7 @@ from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP
 from graphssl.losses import info_nce
-from graphssl.objectives.base import Objective, pick, shared_rows
+from graphssl.objectives.base import Objective, common_rows, two_views
 
 
 class GRACE(Objective):
@@ -50,12 +50,12 @@ class GRACE(Objective):
             raise ValueError(f"tau must be positive, got {tau}")
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk must be at least 1 or None, got {chunk}")
-        self.encoder, self.views = encoder, views
+        self.encoder, self.views = encoder, two_views(views)
         self.tau, self.intra, self.chunk = tau, intra, chunk
         self.projector = MLP(encoder.out_channels, hidden, encoder.out_channels, act="elu")
 
     def forward(self, g: Graph) -> Tensor:
         g1, g2 = (view(g) for view in self.views)
         z1, z2 = self.projector(self.nodes(g1)), self.projector(self.nodes(g2))  # [S, D]
-        rows1, rows2 = shared_rows(g1, g2) or (None, None)
-        return info_nce(pick(z1, rows1), pick(z2, rows2), tau=self.tau, intra=self.intra, chunk=self.chunk)
+        i1, i2 = common_rows(g1, g2)
+        return info_nce(z1[i1], z2[i2], tau=self.tau, intra=self.intra, chunk=self.chunk)

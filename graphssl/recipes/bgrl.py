@@ -38,7 +38,9 @@ BASE = BGRLRecipe(
 )
 
 
-def _row(channels: tuple[int, int], views: tuple[float, float, float, float], lr: float, score: float, std: float, **more: Any) -> BGRLRecipe:
+def _row(
+    channels: tuple[int, int], views: tuple[float, float, float, float], lr: float, score: float, std: float, **more: Any
+) -> BGRLRecipe:
     """Views as the official files list them: edge drop and feature mask of the first, then of the second."""
     reported = Reported(score=score, std=std, protocol=more.get("protocol", BASE.protocol), where="Thakoor et al., 2022, arXiv:2102.06514")
     numbers = {"drop_edges": (views[0], views[2]), "mask_features": (views[1], views[3]), "lr": lr, "channels": channels}

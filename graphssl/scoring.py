@@ -1,0 +1,165 @@
+"""Records of scores: over seeds, with the untrained encoder and the raw features beside them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+from graphssl.adjacency import CSR
+from graphssl.batches import stack_rows
+from graphssl.datasets import Dataset
+from graphssl.embedding import embed
+from graphssl.encoders import build
+from graphssl.environment import peak_rss_mb
+from graphssl.evaluation import Score, cluster, evaluate, knn_probe, low_label_probe
+from graphssl.random import seeded
+from graphssl.recipes import Recipe
+from graphssl.runs import Run
+
+Spread = dict[str, float | None]
+Probe = Literal["linear", "knn", "cluster", "low-label"]
+
+
+@dataclass
+class Seed:
+    """What one seed of a run came to."""
+
+    seed: int
+    epochs: int = 0
+    steps: int = 0
+    loss: float | None = None
+    seconds: list[float] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+    score: Score | None = None
+    untrained: Score | None = None
+
+
+def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds: Sequence[Seed], raw: Score) -> dict[str, Any]:
+    """What ``score.json`` holds: the score over seeds, its baselines, and the cost. Shares, not per cent."""
+    scores = [s.score for s in seeds if s.score is not None]
+    first = scores[0]
+    return {
+        "method": method,
+        "dataset": dataset,
+        "setting": setting,
+        "protocol": first.protocol,
+        "protocol_version": first.version,
+        "split_hash": first.split_hash,
+        "n_splits": len(first.values),
+        "metric": first.metric,
+        **over_seeds(scores),
+        "n_seeds": len(seeds),
+        "seeds": [s.seed for s in seeds],
+        "per_seed": [s.mean for s in scores],
+        "values": [list(s.values) for s in scores],
+        "converged": all(s.converged for s in scores),
+        "untrained": over_seeds([s.untrained for s in seeds if s.untrained is not None]),
+        "raw_features": {"mean": raw.mean, "std_splits": raw.std_splits},
+        "reported": [reported.model_dump() for reported in recipe.reported],
+        "recipe_source": recipe.source,
+        "epochs": max(s.epochs for s in seeds),
+        "epochs_per_seed": [s.epochs for s in seeds],
+        "seconds_per_step": round(statistics.median(t for s in seeds for t in s.seconds), 5),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "diagnostics": seeds[0].diagnostics,
+    }
+
+
+def over_seeds(scores: Sequence[Score]) -> Spread:
+    """Mean, deviation over splits (the seeds' mean) and over pre-training seeds (``None`` with one)."""
+    splits = [s.std_splits for s in scores if s.std_splits is not None]
+    means = [s.mean for s in scores]
+    return {
+        "mean": statistics.fmean(means),
+        "std_splits": statistics.fmean(splits) if splits else None,
+        "std_seeds": statistics.stdev(means) if len(means) > 1 else None,
+    }
+
+
+def setting_of(data: Dataset) -> str:
+    """``inductive`` where the test graphs are kept from pre-training, else ``transductive``."""
+    return "inductive" if data.is_inductive else "transductive"
+
+
+def reevaluate(
+    runs: Sequence[Run], data: Dataset, *, protocol: str | None = None, num_splits: int | None = None, probe: Probe = "linear"
+) -> dict[str, Any]:
+    """Score the seeds of a run folder again, with both baselines; ``rows`` holds mean and deviations of each.
+
+    Args:
+        runs: the seeds of one folder, read by :func:`graphssl.load_run`.
+        data: their dataset, features treated as in training.
+        protocol: of the linear probe, the recipe's by default. The other probes take the dataset's own splits and labels.
+        num_splits: where the protocol draws them.
+        probe: ``linear``, ``knn``, ``cluster`` (k-means against the labels) or ``low-label``.
+
+    Raises:
+        ValueError: a protocol, or a number of splits, for a probe that has none.
+    """
+    first = runs[0]
+    if probe != "linear" and (protocol or num_splits):
+        raise ValueError(f"protocol and num_splits are for the linear probe, got them with probe {probe}")
+    protocol = protocol or first.recipe.protocol
+    num_splits = num_splits or (first.recipe.num_splits if protocol == first.recipe.protocol else None)
+    setting = setting_of(data)
+
+    def measure(z: Tensor | CSR) -> dict[str, Score | Spread]:
+        if probe == "linear":
+            return {"": evaluate(z, data, protocol, setting=setting, num_splits=num_splits)}
+        if probe == "knn":
+            return {"": knn_probe(z, data.y, data.splits, setting=setting, metric=data.metric)}
+        if probe == "low-label":
+            return {f" ({k} a class)": score for k, score in low_label_probe(z, data.y, setting=setting).items()}
+        found = cluster(z, data.y)
+        return {" (NMI)": _spread(found.nmi, found.nmi_std), " (ARI)": _spread(found.ari, found.ari_std)}
+
+    trained = [measure(embed(run.encoder, data)) for run in runs]
+    untrained = [measure(embed(_untrained(run), data)) for run in runs]
+    raw = measure(stack_rows([g.x for g in data.graphs]))
+    rows = {}
+    for name, several in ((f"{first.method} on {first.dataset}", trained), ("untrained encoder", untrained), ("raw features", [raw])):
+        for part in several[0]:
+            rows[name + part] = _over([found[part] for found in several])
+    described = next((score for score in trained[0].values() if isinstance(score, Score)), None)
+    return {
+        "method": first.method,
+        "dataset": first.dataset,
+        "setting": setting,
+        "probe": probe,
+        "protocol": described.protocol if described else None,
+        "protocol_version": described.version if described else None,
+        "split_hash": described.split_hash if described else None,
+        "metric": described.metric if described else "nmi, ari",
+        "n_seeds": len(runs),
+        "seeds": [run.seed for run in runs],
+        "converged": all(score.converged for found in trained for score in found.values() if isinstance(score, Score)),
+        "rows": rows,
+    }
+
+
+def _untrained(run: Run) -> Any:
+    with seeded(run.seed):  # as training drew it
+        return build(run.record["encoder"])
+
+
+def _spread(mean: float, std: float) -> Spread:
+    return {"mean": mean, "std_splits": std}
+
+
+def _over(found: Sequence[Score | Spread]) -> Spread:
+    scores = [score for score in found if isinstance(score, Score)]
+    if scores:
+        return over_seeds(scores)
+    spreads = [score for score in found if isinstance(score, dict)]
+    means = [score["mean"] or 0.0 for score in spreads]
+    return {
+        "mean": statistics.fmean(means),
+        "std_splits": statistics.fmean(score["std_splits"] or 0.0 for score in spreads),
+        "std_seeds": statistics.stdev(means) if len(means) > 1 else None,
+    }
