@@ -334,11 +334,12 @@ def _features(x: Any) -> Tensor | CSR:
         return sparse
     if x.numel() > 100_000 and int(x.count_nonzero()) < 0.05 * x.numel():
         return CSR.from_dense(x.to(dtype))
-    return x.to(dtype).contiguous()
+    dense: Tensor = x.to(dtype).contiguous()
+    return dense
 
 
-def _edges(edge_index: Any, n: int) -> Tensor:
-    edge_index = torch.as_tensor(edge_index)
+def _edges(given: Any, n: int) -> Tensor:
+    edge_index: Tensor = torch.as_tensor(given)
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(f"data.edge_index must be [2, E], got shape {tuple(edge_index.shape)}")
     if edge_index.is_floating_point() or edge_index.dtype == torch.bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -233,7 +233,7 @@ def _steps(trainer: Trainer, batches: Collection[Graph], epochs: int, patience: 
 
 
 def _check(**given: float | None) -> None:
-    allowed = {
+    allowed: dict[str, tuple[Callable[[float], bool], str]] = {
         "epochs": (lambda v: v >= 1, "at least 1"),
         "lr": (lambda v: v > 0 and math.isfinite(v), "positive"),
         "weight_decay": (lambda v: v >= 0, "0 or more"),
