@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern
 from graphssl.graph import Graph
+
+
+class Batches(Protocol):
+    """What training goes through once an epoch: any sized iterable of graphs."""
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        ...
+
+    def __iter__(self) -> Iterator[Graph]:
+        """The batches of one epoch."""
+        ...
 
 
 def side_by_side(graphs: Sequence[Graph]) -> Graph:

@@ -13,7 +13,9 @@ import tyro
 from pydantic import ValidationError
 from tyro.conf import Positional, arg
 
-from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Recipe, find_method, find_recipe, nearest
+from graphssl.datasets.table import canonical
+from graphssl.files import check_free
+from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Recipe, find_method, find_recipe, is_known, nearest
 
 if TYPE_CHECKING:
     from graphssl.runs import Run
@@ -118,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - stands in until the interpreter ends
         return 141
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("GRAPHSSL_DEBUG"):
             raise
         return _explain(error)
@@ -133,7 +135,7 @@ def _dispatch(args: list[str]) -> int:
         "show": lambda rest: _show(_parse(Show, "show", rest)),
     }
     if not args or args[0] in ("-h", "--help"):
-        print(USAGE)
+        print(USAGE, file=sys.stdout if args else sys.stderr)
         return 0 if args else 2
     if args[0] in ("-V", "--version"):
         from graphssl import __version__
@@ -162,7 +164,8 @@ def _train(args: list[str]) -> int:
         )
         print(text, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
-    method, dataset = find_method(args[0]), args[1]
+    method = find_method(args[0])
+    dataset = canonical(args[1]) if is_known(args[1]) else args[1]
     recipe = find_recipe(method, dataset)
     flags = _parse(_train_flags(recipe), f"train {method} {dataset}", args[2:])
     recipe = _recipe_from(flags, recipe)
@@ -171,8 +174,7 @@ def _train(args: list[str]) -> int:
 
     find_protocol(recipe.protocol)
     out = flags.out or _next_free(method, dataset)
-    if os.path.lexists(out) and not flags.force:
-        raise ValueError(f"out: {out} exists already; name another folder, or give --force to replace it")
+    check_free(out, force=flags.force)
     from graphssl.pipeline import run
     from graphssl.progress import Progress, Silent, score_table
 
@@ -226,7 +228,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
         seeds = ()
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**63 or len(set(seeds)) < len(seeds):
         raise ValueError(f"seed: a number, a range as 0..4, or a list as 0,1,2 of different numbers from 0, got {text!r}")
     return seeds
 
@@ -268,6 +270,8 @@ def _embed(options: Embed) -> int:
 
     if options.out.suffix not in SUFFIXES:
         raise ValueError(f"out: the file must end in {', '.join(SUFFIXES)}, got {options.out.name!r}")
+    if options.out.is_dir():
+        raise ValueError(f"out: {options.out} is a folder; name a file")
     if options.out.exists() and not options.force:
         raise ValueError(f"out: {options.out} exists already; name another file, or give --force to replace it")
     if not options.out.absolute().parent.is_dir():
@@ -286,7 +290,13 @@ def load_data(found: "Run", root: str | None) -> Any:
     """The dataset of a run, its features treated as they were for training."""
     from graphssl.datasets import load
 
-    return load(found.dataset, root or found.record.get("root")).preprocess(found.recipe.features)
+    data = load(found.dataset, root or found.record.get("root")).preprocess(found.recipe.features)
+    wanted = found.record["encoder"].get("in_channels")
+    if data.num_features != wanted:
+        raise ValueError(f"data: {found.dataset} has {data.num_features} features, and the run was trained on {wanted}")
+    if data.fingerprint != found.record.get("data", {}).get("fingerprint"):
+        print(f"warning: {found.dataset} is not what the run was trained on (its fingerprint differs)", file=sys.stderr)
+    return data
 
 
 # ---------------------------------------------------------------------- list, show

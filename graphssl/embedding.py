@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from graphssl.batches import GraphBatches
+from graphssl.datasets import Dataset
 from graphssl.graph import Graph
-
-if TYPE_CHECKING:
-    from graphssl.datasets import Dataset
 
 
 @torch.no_grad()
@@ -33,7 +30,7 @@ def embed(encoder: nn.Module, data: Graph | Dataset | Iterable[Graph], *, batch_
         >>> embed(GCN(3, [5]), g).shape
         torch.Size([3, 5])
     """
-    graphs = [data] if isinstance(data, Graph) else list(data.graphs if hasattr(data, "graphs") else data)
+    graphs = [data] if isinstance(data, Graph) else list(data.graphs if isinstance(data, Dataset) else data)
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     modes = [(part, part.training) for part in encoder.modules()]
     encoder.eval()

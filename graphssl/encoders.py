@@ -163,6 +163,8 @@ class GATConv(nn.Module):
         super().__init__()
         if heads < 1 or out_channels % heads:
             raise ValueError(f"heads must divide the width of each layer, got heads={heads} and width {out_channels}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"attention dropout must be in [0, 1), got {dropout}")
         self.heads, self.dropout, self.dynamic = heads, dropout, dynamic
         self.neighbours = Linear(in_channels, out_channels, bias=False)
         self.root = Linear(in_channels, out_channels, bias=False) if dynamic else None
@@ -186,7 +188,8 @@ class GATConv(nn.Module):
             scores = F.leaky_relu(near[pattern.col] + own[pattern.row], 0.2)
         if g.edge_weight is not None:
             scores = scores + g.looped_weights().log()[:, None]
-        alpha = F.dropout(segment_softmax(scores.float(), pattern), self.dropout, self.training)  # [E, H]
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # half precision is not enough for a softmax
+        alpha = F.dropout(segment_softmax(scores, pattern), self.dropout, self.training)  # [E, H]
         parts = [weighted_sum(pattern, alpha[:, k], heads[:, k]) for k in range(self.heads)]
         return torch.cat(parts, dim=1) + self.bias
 

@@ -13,13 +13,15 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import torch
 
+from graphssl import __version__
+
 PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "numba", "ogb", "networkx")
 
 
 def environment() -> dict[str, Any]:
     """Versions, machine, threads, and the git state of the package's source where it is under git."""
     return {
-        "graphssl": version_of("graphssl-pyg"),
+        "graphssl": __version__,
         "python": platform.python_version(),
         **{name: version_of(name) for name in PACKAGES},
         "platform": platform.platform(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from graphssl.files import written
+from graphssl.files import write_array, written
 
 SUFFIXES = (".npy", ".parquet", ".safetensors")
 
@@ -19,8 +19,7 @@ def write_embeddings(path: Path, z: Tensor) -> None:
     """
     with written(path) as part:
         if path.suffix == ".npy":
-            with open(part, "wb") as file:
-                np.save(file, z.numpy(), allow_pickle=False)
+            write_array(part, z.numpy())
         elif path.suffix == ".parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -28,6 +27,6 @@ def write_embeddings(path: Path, z: Tensor) -> None:
             rows = pa.FixedSizeListArray.from_arrays(pa.array(z.numpy().reshape(-1)), z.size(1))
             pq.write_table(pa.table({"node": np.arange(z.size(0)), "embedding": rows}), part)
         else:
-            from safetensors.torch import save_file
+            from safetensors.torch import save
 
-            save_file({"embeddings": z.contiguous()}, part)
+            part.write_bytes(save({"embeddings": z.contiguous()}))  # save_file hides a full disk in an error of its own

@@ -8,6 +8,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MARK = "run.json"  # what makes a folder one of ours, which --force may replace
 
 
 @contextmanager
@@ -21,34 +27,74 @@ def written(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def check_free(path: Path, *, force: bool = False) -> None:
+    """Refuse an output folder that must not be replaced.
+
+    Raises:
+        ValueError: something stands there and ``force`` is not set, or it is neither an earlier run nor an empty folder.
+    """
+    if not os.path.lexists(path):
+        return
+    if not force:
+        raise ValueError(f"out: {path} exists already; name another folder, or give --force to replace it")
+    if not (path / MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise ValueError(f"out: {path} is not a run folder, and --force replaces nothing else; name another folder")
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write ``array`` as ``.npy``; unlike ``np.save`` it says why where it cannot (``OSError`` with the system's reason)."""
+    import numpy as np
+
+    array = np.ascontiguousarray(array)
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
 @contextmanager
 def folder_written(path: Path, *, force: bool = False) -> Iterator[Path]:
     """A new folder beside ``path`` that becomes ``path`` when the block ends well, and goes when it does not.
 
     Args:
         path: where it ends up.
-        force: take the place of what stands there, which stays untouched until the new folder is whole.
+        force: take the place of the run that stands there, which stays untouched until the new folder is whole.
 
     Raises:
-        ValueError: something stands at ``path`` already and ``force`` is not set, or its parent is not a folder that can be written.
+        ValueError: something stands at ``path`` that must not be replaced (:func:`check_free`), or no folder can be made there.
     """
     path = Path(os.path.abspath(path))
-    if os.path.lexists(path) and not force:
-        raise ValueError(f"out: {path} exists already; name another folder, or give --force to replace it")
+    check_free(path, force=force)
+    made = [parent for parent in path.parents if not os.path.lexists(parent)]
     part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
     try:
         part.mkdir(parents=True)
     except OSError as error:
+        _remove_empty(made)
         raise ValueError(f"out: cannot make a folder at {path}: {error.strerror}") from error
     try:
         yield part
         old = path.with_name(f".{path.name}-{secrets.token_hex(4)}.old")
         if os.path.lexists(path):
             os.replace(path, old)
-        os.replace(part, path)
+        try:
+            os.replace(part, path)
+        except BaseException:
+            if os.path.lexists(old) and not os.path.lexists(path):
+                os.replace(old, path)
+            raise
         if old.is_dir() and not old.is_symlink():
             shutil.rmtree(old)
         else:
             old.unlink(missing_ok=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        _remove_empty(made)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Take away the folders made on the way, innermost first, that nothing came to be in."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return

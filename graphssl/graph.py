@@ -67,6 +67,8 @@ class Graph:
         order = (edge_index[1] * n + edge_index[0]).argsort(stable=True)
         weight = _per_edge("edge_weight", weight, order)
         if weight is not None:
+            if weight.numel() != order.numel():
+                raise ValueError(f"data.edge_weight must be [E], one number for each edge, got shape {tuple(weight.shape)}")
             weight = weight.reshape(-1).to(x.dtype)
         attr = _per_edge("edge_attr", attr, order)
         num_graphs = 1
@@ -229,14 +231,14 @@ class Graph:
 
     def averaged(self) -> CSR:
         """``D^-1 A``: the weighted mean over the edges into each node; zero for a node with none."""
-        return self.cached("averaged", self._find_averaged)
+        return self.cached(f"averaged {self.x.dtype}", self._find_averaged)
 
     def normalised(self) -> CSR:
         """``D^-1/2 (A + I) D^-1/2`` of the GCN (Kipf and Welling, 2017, arXiv:1609.02907).
 
         ``D`` counts the edges into a node. A node that has a self-loop keeps it with its weight instead of a second one.
         """
-        return self.cached("normalised", self._find_normalised)
+        return self.cached(f"normalised {self.x.dtype}", self._find_normalised)
 
     def looped(self) -> Pattern:
         """The pattern with one self-loop at each node that has none (for attention)."""
@@ -244,7 +246,7 @@ class Graph:
 
     def looped_weights(self) -> Tensor:
         """Weights of :meth:`looped`, ``[E']``; an added self-loop weighs 1."""
-        return self.cached("looped_weights", lambda: with_self_loops(self.pattern, self.weights)[1])
+        return self.cached(f"looped_weights {self.x.dtype}", lambda: with_self_loops(self.pattern, self.weights)[1])
 
     def cached(self, name: str, make: Callable[[], T]) -> T:
         """``make()``, computed at the first call for this structure (edges, weights and graphs; not features)."""
@@ -274,10 +276,13 @@ class Graph:
         source, target = self.edge_index
         forward, backward = target * self.num_nodes + source, source * self.num_nodes + target
         order = backward.argsort(stable=True)
-        if not torch.equal(forward if bool((forward.diff() >= 0).all()) else forward.sort().values, backward[order]):
+        place = torch.arange(order.numel(), device=order.device)
+        if bool((forward.diff() < 0).any()):
+            forward, place = forward.sort(stable=True)
+        if not torch.equal(forward, backward[order]):
             return None
         reverse = torch.empty_like(order)
-        reverse[order] = torch.arange(order.numel(), device=order.device)
+        reverse[order] = place
         loop = source == target  # parallel self-loops: each its own opposite
         reverse[loop] = loop.nonzero().squeeze(1)
         return reverse

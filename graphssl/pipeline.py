@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from graphssl.batches import GraphBatches, stack_rows
 from graphssl.building import encoder_config, make
@@ -20,7 +23,7 @@ from graphssl.random import seeded
 from graphssl.recipes import Recipe
 from graphssl.runs import FORMAT, checksums, save_seed, write_json
 from graphssl.scoring import Seed, score_record, setting_of
-from graphssl.training import Step, train
+from graphssl.training import Step, TrainingDiverged, train
 
 LOOKS = 20  # times a run that the embedding is watched for collapse
 
@@ -67,13 +70,14 @@ def run(
         try:
             raw = _score(stack_rows([g.x for g in data.graphs]), data, recipe, watcher, "raw features")
             for seed in seeds:
-                done.append(_train_seed(method, recipe, data, seed, folder / f"seed-{seed}", watcher))
+                _train_seed(method, recipe, data, seed, folder / f"seed-{seed}", watcher, done)
                 if done[-1].interrupted:
                     break
-        except KeyboardInterrupt:  # outside training: what is saved stays
-            if not (folder / f"seed-{seeds[0]}").exists():
+        except KeyboardInterrupt:  # outside training: what is saved whole stays
+            if not done:
                 raise
-            done = [s for s in done if s.steps] or [Seed(seeds[0])]
+            if seed != done[-1].seed:
+                shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
             done[-1].interrupted = True
         interrupted = done[-1].interrupted
         record = {
@@ -101,7 +105,8 @@ def run(
     return score
 
 
-def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: Path, watcher: Watcher) -> Seed:
+def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: Path, watcher: Watcher, done: list[Seed]) -> None:
+    """Train, save and score one seed; it is ``done`` once it is saved."""
     result = Seed(seed)
     with seeded(seed):
         objective = make(method, recipe, data.num_features)
@@ -141,23 +146,29 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
         if not result.steps:
             raise
         result.interrupted = True
-    z = embed(objective.encoder, data)
+    z = _finite(embed(objective.encoder, data))
     result.diagnostics = diagnostics(z)
     save_seed(folder, objective.encoder, z, result.history)
+    done.append(result)
     if not result.interrupted:
         result.score = _score(z, data, recipe, watcher, f"seed {seed}")
-    return result
 
 
 def watch(objective: Objective, data: Dataset) -> dict[str, float]:
     """Collapse diagnostics of the first training graph as it stands; with alignment where the objective has two views."""
     g = data.train_graphs[0]
-    z = embed(objective.encoder, g)
+    z = _finite(embed(objective.encoder, g))
     views = getattr(objective, "views", None)
     if not views or not all(view.keeps_nodes for view in views):
         return diagnostics(z)
     with seeded(0):
         return {**diagnostics(z), "alignment": diagnostics(*(embed(objective.encoder, view(g)) for view in views))["alignment"]}
+
+
+def _finite(z: Tensor) -> Tensor:
+    if not bool(z.isfinite().all()):
+        raise TrainingDiverged("the embedding became NaN or infinite: lower lr or weight_decay, or clip gradients")
+    return z
 
 
 def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:

@@ -65,7 +65,7 @@ class Progress(Silent):
 
     def stage(self, text: str) -> None:
         """Say what begins."""
-        self.console.print(f"[dim]{text}[/dim]" if self.live else text, highlight=False)
+        self.console.print(text, style="dim" if self.live else None, highlight=False, markup=False)
 
     def step(self, seed: int, step: Step) -> None:
         """Move the bar."""
@@ -88,12 +88,12 @@ class Progress(Silent):
 
     def warn(self, text: str) -> None:
         """Print it."""
-        self.console.print(f"warning: {text}", style="yellow" if self.live else None, highlight=False)
+        self.console.print(f"warning: {text}", style="yellow" if self.live else None, highlight=False, markup=False)
 
 
 def score_table(record: dict[str, Any], out: Path) -> None:
     """The score beside its baselines and what is published, on standard output."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     title = (
         f"{record['metric']} in %, {record['setting']}, protocol {record['protocol']} v{record['protocol_version']}, "
         f"{record['n_splits']} split{'s' if record['n_splits'] > 1 else ''} {record['split_hash']}, seeds {_seeds(record['seeds'])}"
@@ -120,7 +120,7 @@ def score_table(record: dict[str, Any], out: Path) -> None:
 
 def probe_table(record: dict[str, Any]) -> None:
     """What ``graphssl evaluate`` found, on standard output."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     under = f", protocol {record['protocol']} v{record['protocol_version']}" if record["probe"] == "linear" else ""
     splits = f", split {record['split_hash']}" if record["split_hash"] else ""
     title = f"{record['probe']} probe: {record['metric']} in %, {record['setting']}{under}{splits}, seeds {_seeds(record['seeds'])}"

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from graphssl.encoders import GNN, build
+from graphssl.files import MARK, write_array
 from graphssl.recipes import DEFAULTS, Recipe
 
 FORMAT = 1
@@ -47,8 +47,9 @@ class Run:
 def save_seed(folder: Path, encoder: nn.Module, embeddings: Tensor, history: list[dict[str, Any]]) -> None:
     """Write one seed's encoder, embeddings and history into ``folder``, which is made."""
     folder.mkdir(parents=True)
-    save_file({name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}, folder / "encoder.safetensors")
-    np.save(folder / "embeddings.npy", embeddings.numpy(), allow_pickle=False)
+    weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
+    (folder / "encoder.safetensors").write_bytes(save(weights))  # save_file hides a full disk in an error of its own
+    write_array(folder / "embeddings.npy", embeddings.numpy())
     with open(folder / "history.csv", "w", newline="", encoding="utf-8") as file:
         columns = list(dict.fromkeys(name for row in history for name in row))
         writer = csv.DictWriter(file, columns, restval="")
@@ -78,11 +79,8 @@ def load_run(path: str | Path, *, seed: int | None = None) -> Run:
         ValueError: the folder is not a run, is of a newer format, lacks that seed, or a file of it is damaged.
     """
     folder = Path(path)
-    record = _read_json(folder, "run.json")
-    if not isinstance(record.get("seeds"), dict) or "recipe" not in record or record.get("method") not in DEFAULTS:
-        raise ValueError(f"run: {folder} is not a run folder: its run.json was not written by graphssl")
-    if record.get("format", 0) > FORMAT:
-        raise ValueError(f"run: {folder} has format {record['format']}, newer than this version of graphssl reads ({FORMAT})")
+    record = _read_json(folder, MARK)
+    _check_record(folder, record)
     seeds = [int(key) for key in record["seeds"]]
     if not seeds:
         raise ValueError(f"run: {folder} holds no trained seed")
@@ -93,13 +91,25 @@ def load_run(path: str | Path, *, seed: int | None = None) -> Run:
     weights = folder / name
     if not weights.is_file() or _digest(weights) != record["files"].get(name):
         raise ValueError(f"run: {weights} is missing or damaged (its checksum is not the one in run.json)")
-    encoder = build(record["encoder"])
     try:
+        encoder = build(record["encoder"])
         encoder.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"run: {weights} does not fit the encoder in run.json: {error}") from error
     score = _read_json(folder, "score.json") if (folder / "score.json").exists() else None
     return Run(folder, record["method"], record["dataset"], seed, read_recipe(record), encoder.eval(), record, score)
+
+
+def _check_record(folder: Path, record: dict[str, Any]) -> None:
+    number = record.get("format")
+    if isinstance(number, int) and number > FORMAT:
+        raise ValueError(f"run: {folder} has format {number}, newer than this version of graphssl reads ({FORMAT})")
+    kinds = {"format": int, "method": str, "dataset": str, "recipe": dict, "encoder": dict, "seeds": dict, "files": dict}
+    wrong = [key for key, kind in kinds.items() if not isinstance(record.get(key), kind)]
+    if not wrong and (record["method"] not in DEFAULTS or not all(key.isdecimal() for key in record["seeds"])):
+        wrong = ["method" if record["method"] not in DEFAULTS else "seeds"]
+    if wrong:
+        raise ValueError(f"run: {folder} is not a run folder: its {MARK} lacks {', '.join(wrong)} as graphssl writes it")
 
 
 def read_recipe(record: dict[str, Any]) -> Recipe:

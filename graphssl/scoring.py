@@ -103,6 +103,8 @@ def reevaluate(
         ValueError: a protocol, or a number of splits, for a probe that has none.
     """
     first = runs[0]
+    if num_splits is not None and num_splits < 1:
+        raise ValueError(f"num_splits must be at least 1, got {num_splits}")
     if probe != "linear" and (protocol or num_splits):
         raise ValueError(f"protocol and num_splits are for the linear probe, got them with probe {probe}")
     protocol = protocol or first.recipe.protocol

@@ -5,20 +5,18 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from graphssl.batches import side_by_side
+from graphssl.batches import Batches, side_by_side
+from graphssl.datasets import Dataset
 from graphssl.graph import Graph
 from graphssl.objectives.base import Objective
 from graphssl.random import RandomStream
-
-if TYPE_CHECKING:
-    from graphssl.datasets import Dataset
 
 
 class TrainingDiverged(RuntimeError):
@@ -99,7 +97,7 @@ class History:
 
 def train(
     objective: Objective,
-    batches: Graph | Dataset | Iterable[Graph],
+    batches: Graph | Dataset | Batches,
     *,
     epochs: int,
     lr: float = 1e-3,
@@ -161,7 +159,7 @@ def train(
     return _steps(trainer, source, epochs, patience)
 
 
-def fit(objective: Objective, data: Graph | Dataset | Iterable[Graph], *, epochs: int, **options: Any) -> History:
+def fit(objective: Objective, data: Graph | Dataset | Batches, *, epochs: int, **options: Any) -> History:
     """Train to the end; ``options`` are those of :func:`train`.
 
     Example:
@@ -176,14 +174,13 @@ def fit(objective: Objective, data: Graph | Dataset | Iterable[Graph], *, epochs
     return history
 
 
-def as_batches(data: Graph | Dataset | Iterable[Graph]) -> Collection[Graph]:
+def as_batches(data: Graph | Dataset | Batches) -> Batches:
     """The graphs to train on, as something with a length that can be gone through again."""
     if isinstance(data, Graph):
         return [data]
-    train_graphs = getattr(data, "train_graphs", None)
-    if train_graphs is not None:
-        return [side_by_side(train_graphs)] if len(train_graphs) > 1 else list(train_graphs)
-    if not isinstance(data, Collection) or isinstance(data, Iterator):
+    if isinstance(data, Dataset):
+        return [side_by_side(data.train_graphs)]
+    if isinstance(data, Iterator) or not (hasattr(data, "__iter__") and hasattr(data, "__len__")):
         raise ValueError(
             f"batches must be a Graph, a Dataset, or graphs with a length that can be gone through again, got {type(data).__name__}"
         )
@@ -206,7 +203,7 @@ def schedule(done: int, total: int, warmup: int, kind: str = "cosine") -> float:
     return (1 + math.cos(math.pi * (done - warmup) / max(total - warmup, 1))) / 2
 
 
-def _steps(trainer: Trainer, batches: Collection[Graph], epochs: int, patience: int | None) -> Iterator[Step]:
+def _steps(trainer: Trainer, batches: Batches, epochs: int, patience: int | None) -> Iterator[Step]:
     best, best_state, worse = math.inf, None, 0
     for epoch in range(1, epochs + 1):
         with trainer.stream.running():
