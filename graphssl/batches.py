@@ -79,6 +79,8 @@ class GraphBatches:
     shuffle: bool = True
 
     def __post_init__(self) -> None:
+        if not len(self.graphs):
+            raise ValueError("graphs must hold at least one graph, got none")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 

@@ -165,7 +165,7 @@ def _train(args: list[str]) -> int:
         print(text, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     method = find_method(args[0])
-    dataset = canonical(args[1]) if is_known(args[1]) else args[1]
+    dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
     recipe = find_recipe(method, dataset)
     flags = _parse(_train_flags(recipe), f"train {method} {dataset}", args[2:])
     recipe = _recipe_from(flags, recipe)
@@ -180,7 +180,8 @@ def _train(args: list[str]) -> int:
 
     watcher = Silent() if flags.quiet or flags.json else Progress(recipe.epochs, len(seeds))
     with watcher:
-        record = run(method, dataset, recipe, out=out, root=flags.root, seeds=seeds, force=flags.force, watcher=watcher)
+        root = flags.root and os.path.abspath(flags.root)
+        record = run(method, dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher)
     if record.get("interrupted"):
         print(
             f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it)",

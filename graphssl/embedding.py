@@ -35,7 +35,7 @@ def embed(encoder: nn.Module, data: Graph | Dataset | Iterable[Graph], *, batch_
     modes = [(part, part.training) for part in encoder.modules()]
     encoder.eval()
     try:
-        parts = [encoder(g.to(device)).float().cpu() for g in GraphBatches(graphs, batch_size or 1, shuffle=False)]
+        parts = [encoder(g.to(device)).float().cpu() for g in GraphBatches(graphs, 1 if batch_size is None else batch_size, shuffle=False)]
     finally:
         for part, mode in modes:
             part.training = mode

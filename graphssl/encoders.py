@@ -51,8 +51,8 @@ class _PReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         (x,) = ctx.saved_tensors
-        below = torch.dot(x.clamp(max=0).flatten(), grad.contiguous().flatten())
-        return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), below.to(ctx.dtype).reshape(1)
+        below = (x.clamp(max=0) * grad).sum(dtype=ctx.dtype)
+        return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), below.reshape(1)
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -416,7 +416,7 @@ def reset_parameters(module: nn.Module) -> None:
     """Draw every parameter of ``module`` anew, buffers included, from torch's global generator."""
     for part in module.modules():
         reset = getattr(part, "reset_parameters", None)
-        if part is not module and reset is not None:
+        if reset is not None and not isinstance(part, GNN):  # a GNN has no parameters but its parts' own
             reset()
 
 

@@ -21,6 +21,8 @@ class MLP(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, hidden: int, out_channels: int, *, act: str = "prelu") -> None:
+        if act not in ACTIVATIONS:
+            raise ValueError(f"act must be one of {', '.join(ACTIVATIONS)}, got {act!r}")
         make: Callable[[], nn.Module] = ACTIVATIONS[act]
         super().__init__(nn.Linear(in_channels, hidden), make(), nn.Linear(hidden, out_channels))
 

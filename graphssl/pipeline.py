@@ -136,7 +136,8 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
             if step.number % max(1, step.total // LOOKS) == 0 or step.number == 1:
                 look = watch(objective, data)
                 row.update(look)
-                warning = collapse_warning(look, start)
+                # Contrastive losses pass through a trough of rank early on; a fall counts when it has lasted to the second half.
+                warning = collapse_warning(look, start if 2 * step.number >= step.total else None)
                 if warning and not warned:
                     watcher.warn(f"step {step.number}: {warning}")
                     warned = True

@@ -121,7 +121,9 @@ def read_recipe(record: dict[str, Any]) -> Recipe:
     try:
         return type(DEFAULTS[record["method"]]).model_validate(record["recipe"])
     except ValidationError as error:
-        raise ValueError(f"run: the recipe in run.json is not valid: {error.errors()[0]['msg']}") from error
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ValueError(f"run: the recipe in {MARK} is not valid: {f'{place}: ' if place else ''}{problem['msg']}") from error
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from graphssl.adjacency import CSR
 from graphssl.batches import side_by_side
 from graphssl.graph import Graph
 from graphssl.objectives import Objective
+from graphssl.random import seeded
 
 
 def close(a: Tensor, b: Tensor, tol: float = 1e-10) -> None:
@@ -71,19 +72,26 @@ def value_and_gradients(run: Callable[..., Tensor], *inputs: Tensor) -> tuple[Te
 
 
 def loss_falls(objective: Objective, g: Graph, *, steps: int = 30, lr: float = 3e-3) -> None:
-    """Thirty optimiser steps bring the loss down, by more than its noise."""
-    optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], lr=lr)
-    losses = []
-    for k in range(steps):
+    """Thirty optimiser steps bring the loss down by 3 % at least, under the same draws of the views before and after."""
+
+    def mean_loss() -> float:
         objective.train()
+        losses = []
+        for seed in range(5):
+            with torch.no_grad(), seeded(seed):
+                losses.append(objective(g))
+        return float(torch.stack(losses).mean())
+
+    before = mean_loss()
+    optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], lr=lr)
+    for k in range(steps):
         loss = objective(g)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         objective.after_step((k + 1) / steps)
-        losses.append(loss.detach())
-    first, last = torch.stack(losses[:5]), torch.stack(losses[-5:])
-    assert last.max() < first.min(), f"from {first.tolist()} to {last.tolist()}"
+    after = mean_loss()
+    assert after < 0.97 * before, f"from {before} to {after}"
 
 
 def gradients_where_due(objective: Objective, g: Graph) -> None:

@@ -138,7 +138,7 @@ def test_from_torch(name: str, layout: torch.layout) -> None:
 
 
 def test_from_torch_adds_what_stands_twice() -> None:
-    coo = torch.sparse_coo_tensor(torch.tensor([[1, 0, 1], [0, 1, 0]]), torch.tensor([1.0, 2.0, 3.0]), (2, 2))
+    coo = torch.sparse_coo_tensor(torch.tensor([[1, 0, 1], [0, 1, 0]]), torch.tensor([1.0, 2.0, 3.0]), (2, 2), check_invariants=True)
     assert CSR.from_torch(coo).to_dense().tolist() == [[0, 2], [4, 0]]
 
 

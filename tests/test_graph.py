@@ -209,7 +209,9 @@ def test_matrix_equals_its_loop(name: str, kind: str) -> None:
 def test_normalised_equals_pyg(kind: str) -> None:
     g = double(MATRIX_GRAPHS[kind]())  # PyG merges parallel self-loops, so graphs that have some are left out
     index, weight = gcn_norm(g.edge_index, g.edge_weight, g.num_nodes, add_self_loops=True, dtype=torch.float64)
-    close(g.normalised().to_dense(), torch.zeros(g.num_nodes, g.num_nodes, dtype=torch.float64).index_put(tuple(index.flip(0)), weight, True))
+    close(
+        g.normalised().to_dense(), torch.zeros(g.num_nodes, g.num_nodes, dtype=torch.float64).index_put(tuple(index.flip(0)), weight, True)
+    )
 
 
 def test_other_features_of_another_type_get_matrices_of_theirs() -> None:

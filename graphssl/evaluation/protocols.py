@@ -110,10 +110,10 @@ PROTOCOLS: dict[str, Protocol] = {
             "grace-10-90",
             1,
             "GRACE's official code: 10 % train, 90 % test; one-vs-rest logistic regression as liblinear states it, C in 2^-10..2^9 by the "
-            "subset accuracy of 5 folds of train, refitted on train. 3 splits.",
+            "subset accuracy of 5 folds of train, refitted on train. 20 splits, as many as the paper has runs (the code repeats 3 times).",
             "Zhu et al., 2020, arXiv:2006.04131, official code",
             "official-grace",
-            3,
+            20,
             train=0.1,
             val=0.0,
             classifier="one-vs-rest",

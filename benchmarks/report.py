@@ -1,0 +1,78 @@
+"""The README's results table, from the records in ``benchmarks/results``: ``python -m benchmarks.report [--write]``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+MARK = "<!-- results -->"
+
+
+def table() -> str:
+    """The table as Markdown, one row a record."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
+    records = [r for r in records if "protocol" in r]
+    head = "| method | dataset | protocol | splits | seeds | score | untrained | raw features | published | epochs | note |"
+    lines = [head, "|" + "---|" * 11]
+    lines += [_row(r) for r in sorted(records, key=lambda r: (r["dataset"], r["protocol"], r["method"], r["note"]))]
+    return "\n".join(lines)
+
+
+def readme(text: str) -> str:
+    """The README's text with the table between its two marks."""
+    before, _, after = text.split(MARK)
+    return f"{before}{MARK}\n{table()}\n{MARK}{after}"
+
+
+def _row(r: dict[str, Any]) -> str:
+    told = [p for p in r["reported"] if p["protocol"] == r["protocol"]]
+    published = "; ".join(str(p["score"]) if p["std"] is None else f"{p['score']} ± {p['std']}" for p in told)
+    cells = [
+        r["method"],
+        r["dataset"],
+        f"{r['protocol']} v{r['protocol_version']}",
+        f"{r['n_splits']}: {r['split_hash'][:6]}",
+        ", ".join(map(str, r["seeds"])),
+        f"**{_number(r)}**",
+        _number(r["untrained"]),
+        _number(r["raw_features"]),
+        published or "none",
+        str(r["epochs"]),
+        r["note"],
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _number(row: dict[str, Any]) -> str:
+    seeds = "" if row.get("std_seeds") is None else f" ± {100 * row['std_seeds']:.2f} (seeds)"
+    splits = "" if row.get("std_splits") is None else f" ± {100 * row['std_splits']:.2f} (splits)"
+    return f"{100 * row['mean']:.2f}{seeds}{splits}"
+
+
+def add(run: Path, note: str = "") -> Path:
+    """Take a run folder's score into the results, with the command's changes as its note."""
+    record = json.loads((run / "score.json").read_text(encoding="utf-8"))
+    ran = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    changed = record["recipe_source"].partition("; changed: ")[2]
+    values = ", ".join(f"{name.strip()} {_value(ran['recipe'][name.strip()])}" for name in changed.split(",") if name.strip())
+    record |= {"note": note or values, "environment": ran["environment"], "wall_seconds": ran["wall_seconds"], "recipe": ran["recipe"]}
+    path = HERE / "results" / f"{run.name}.json"
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _value(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    for folder in (Path(a) for a in sys.argv[1:] if a != "--write"):
+        print(add(folder))
+    if "--write" in sys.argv:
+        README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(table())
