@@ -113,7 +113,7 @@ class CSR:
     @classmethod
     def from_torch(cls, x: Tensor) -> CSR:
         """A torch sparse matrix (COO, CSR or CSC layout)."""
-        x = x.to_sparse_coo().coalesce()  # torch's own CSR would warn that it is in beta
+        x = x.to_sparse_coo().coalesce()  # type: ignore[no-untyped-call]  # torch's own CSR would warn that it is in beta
         row, col = x.indices()
         return cls(Pattern(row_pointers(row, x.size(0)), col, x.size(1)), x.values())
 
