@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch_geometric.nn import GCNConv as PyGConv
 
-from graphssl.encoders import GCNConv
 from graphssl.environment import environment
 from graphssl.graph import Graph
+from graphssl.layers import GCNConv
 
 SHAPES = (("Cora", 2_708, 10_556), ("Photo", 7_650, 238_162), ("Physics", 34_493, 495_924))  # nodes, directed edges
 WIDTH, ROUNDS = 256, 7

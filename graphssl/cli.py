@@ -15,7 +15,8 @@ from tyro.conf import Positional, arg
 
 from graphssl.datasets.table import canonical
 from graphssl.files import check_free
-from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Recipe, find_method, find_recipe, is_known, nearest
+from graphssl.listings import HIDDEN, LISTS, describe
+from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
 
 if TYPE_CHECKING:
     from graphssl.runs import Run
@@ -30,8 +31,6 @@ usage: graphssl COMMAND ...
   show METHOD DATASET       the recipe that train would use, its source and the published score
 
 graphssl COMMAND --help tells the options of each. Try: graphssl train bgrl digits"""
-
-HIDDEN = ("source", "reported")  # what a recipe says of itself is not for the command line
 
 
 @dataclass
@@ -304,7 +303,7 @@ def load_data(found: "Run", root: str | None) -> Any:
 
 
 def _list(options: List) -> int:
-    rows = _LISTS[options.what]()
+    rows = LISTS[options.what]()
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -314,74 +313,10 @@ def _list(options: List) -> int:
     return 0
 
 
-def _datasets() -> dict[str, str]:
-    from graphssl.datasets.table import DATASETS
-
-    return {name: f"{entry.about} ({entry.splits}; {entry.metric})" for name, entry in DATASETS.items()}
-
-
-def _recipes() -> dict[str, str]:
-    rows: dict[str, str] = {}
-    for method, recipes in RECIPES.items():
-        rows |= {f"{method} {name}": f"{recipe.source}{_published(recipe)}" for name, recipe in recipes.items()}
-        rows[f"{method} (any other)"] = DEFAULTS[method].source
-    return rows
-
-
-def _published(recipe: Recipe) -> str:
-    told = [f"{r.score}{'' if r.std is None else f' ± {r.std}'} under {r.protocol}" for r in recipe.reported]
-    return f"; published: {', '.join(told)}" if told else ""
-
-
-def _encoders() -> dict[str, str]:
-    from graphssl.recipes.base import ENCODERS
-
-    return ENCODERS
-
-
-def _augmentations() -> dict[str, str]:
-    from graphssl.augment.table import DESCRIPTIONS as augmentations
-
-    return augmentations
-
-
-def _losses() -> dict[str, str]:
-    from graphssl.losses.table import LOSSES
-
-    return LOSSES
-
-
-def _protocols() -> dict[str, str]:
-    from graphssl.evaluation.protocols import PROTOCOLS
-
-    return {protocol.label: protocol.description for protocol in PROTOCOLS.values()}
-
-
-_LISTS: dict[str, Callable[[], dict[str, str]]] = {
-    "methods": lambda: DESCRIPTIONS,
-    "datasets": _datasets,
-    "recipes": _recipes,
-    "encoders": _encoders,
-    "augmentations": _augmentations,
-    "losses": _losses,
-    "protocols": _protocols,
-}
-
-
 def _show(options: Show) -> int:
     method = find_method(options.method)
     recipe = find_recipe(method, options.dataset)
-    if options.json:
-        print(recipe.model_dump_json(indent=2))
-        return 0
-    print(f"{method} on {options.dataset}\n  {DESCRIPTIONS[method]}\n  numbers: {recipe.source}")
-    for reported in recipe.reported:
-        spread = "" if reported.std is None else f" ± {reported.std}"
-        print(f"  published: {reported.score}{spread} ({reported.protocol}; {reported.where})")
-    for name in type(recipe).model_fields:
-        if name not in HIDDEN:
-            value = getattr(recipe, name)
-            print(f"    {name:<24}{' '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    print(recipe.model_dump_json(indent=2) if options.json else describe(method, options.dataset, recipe))
     return 0
 
 

@@ -12,229 +12,22 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from typing_extensions import TypedDict, Unpack
 
-from graphssl.adjacency import CSR, matmul, max_neighbours, segment_softmax, weighted_sum
+from graphssl.adjacency import CSR
 from graphssl.graph import Graph
+from graphssl.layers import (
+    ACTIVATIONS,
+    JK,
+    GATConv,
+    GCNConv,
+    GINConv,
+    JumpingKnowledge,
+    Linear,
+    SAGEConv,
+    WeightStandardization,
+)
 
 Norm = Literal["batch", "layer", "graph", "graphnorm", "none"]
 Skip = Literal["none", "residual", "dense"]
-JK = Literal["last", "cat", "max", "lstm"]
-
-
-class PReLU(nn.Module):
-    """``max(x, 0) + a min(x, 0)`` with one learned ``a``, from 0.25 (He et al., 2015, arXiv:1502.01852), as :class:`torch.nn.PReLU`.
-
-    On CPU, torch's own backward pass takes several times as long as this one.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(1))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        nn.init.constant_(self.weight, 0.25)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu":  # the slope would have to be fetched from the device
-            return F.prelu(x, self.weight.to(x.dtype))
-        out: Tensor = _PReLU.apply(x, self.weight)  # type: ignore[no-untyped-call]
-        return out
-
-
-class _PReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.slope, ctx.dtype = weight.item(), weight.dtype
-        return F.leaky_relu(x, ctx.slope)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        (x,) = ctx.saved_tensors
-        below = torch.dot(x.clamp(max=0).flatten().to(ctx.dtype), grad.flatten().to(ctx.dtype))  # faster than a masked sum
-        return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), below.reshape(1)
-
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "prelu": PReLU,
-    "rrelu": nn.RReLU,
-    "elu": nn.ELU,
-    "leaky-relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "none": nn.Identity,
-}
-
-
-class Linear(nn.Module):
-    """``x @ weight + bias`` for dense features or sparse rows, ``[N, in] -> [N, out]``; Glorot-uniform weight, zero bias."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, bias: bool = True) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.weight = nn.Parameter(torch.empty(in_channels, out_channels))  # [in, out]: a sparse row picks rows of it
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        weight = self.parametrizations.weight.original if parametrize.is_parametrized(self, "weight") else self.weight  # type: ignore[union-attr]
-        nn.init.xavier_uniform_(weight)  # type: ignore[arg-type]
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor | CSR) -> Tensor:
-        h = matmul(x, self.weight)
-        return h if self.bias is None else h + self.bias
-
-
-class GCNConv(nn.Module):
-    """``D^-1/2 (A + I) D^-1/2 X W + b`` (Kipf and Welling, 2017, arXiv:1609.02907)."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.linear = Linear(in_channels, out_channels, bias=False)
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.narrow_first = in_channels < out_channels
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        a = g.normalised()
-        h = self.linear(a @ x) if self.narrow_first and isinstance(x, Tensor) else a @ self.linear(x)
-        return h + self.bias  # type: ignore[no-any-return]
-
-
-class SAGEConv(nn.Module):
-    """``W_n mean_j(x_j) + W_r x_i + b`` over the edges ``j -> i``, or ``max_j`` (Hamilton et al., 2017, arXiv:1706.02216).
-
-    The mean is weighted by ``edge_weight``; the maximum has no use for weights.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, *, aggregation: Literal["mean", "max"] = "mean") -> None:
-        super().__init__()
-        if aggregation not in ("mean", "max"):
-            raise ValueError(f"aggregation must be 'mean' or 'max', got {aggregation!r}")
-        self.aggregation = aggregation
-        self.neighbours = Linear(in_channels, out_channels, bias=False)
-        self.root = Linear(in_channels, out_channels)
-        self.narrow_first = in_channels < out_channels
-
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        if self.aggregation == "max":
-            h = self.neighbours(max_neighbours(g.pattern, x if isinstance(x, Tensor) else x.to_dense()))
-        elif self.narrow_first and isinstance(x, Tensor):
-            h = self.neighbours(g.averaged() @ x)
-        else:
-            h = g.averaged() @ self.neighbours(x)
-        return h + self.root(x)  # type: ignore[no-any-return]
-
-
-class GINConv(nn.Module):
-    """``MLP((1 + eps) x_i + sum_j w_ji x_j)`` with learned ``eps`` and two linear layers (Xu et al., 2019, arXiv:1810.00826)."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.eps = nn.Parameter(torch.zeros(()))
-        self.first = Linear(in_channels, out_channels, bias=False)
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.second = Linear(out_channels, out_channels)
-
-    def reset_parameters(self) -> None:
-        nn.init.zeros_(self.eps)
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        h = self.first(x)  # the first layer commutes with the sum, and is narrower; the bias joins after it
-        h = (1 + self.eps) * h + g.summed() @ h + self.bias
-        return self.second(F.relu(h))  # type: ignore[no-any-return]
-
-
-class GATConv(nn.Module):
-    """Attention over the edges into a node and itself, heads side by side (Velickovic et al., 2018, arXiv:1710.10903).
-
-    ``e_ij = leaky_relu(a_n . W x_j + a_r . W x_i)``, ``alpha_i = softmax_j(e_ij)``, ``h_i = sum_j alpha_ij W x_j``.
-    ``dynamic=True`` is GATv2 (Brody et al., 2022, arXiv:2105.14491): ``e_ij = a . leaky_relu(W_n x_j + W_r x_i)``; it holds one
-    ``[E, D]`` tensor. An edge of weight ``w`` counts as ``w`` parallel edges. Inside, no ``[E, D]`` message is formed.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, *, heads: int = 4, dropout: float = 0.0, dynamic: bool = False) -> None:
-        super().__init__()
-        if heads < 1 or out_channels % heads:
-            raise ValueError(f"heads must divide the width of each layer, got heads={heads} and width {out_channels}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"attention dropout must be in [0, 1), got {dropout}")
-        self.heads, self.dropout, self.dynamic = heads, dropout, dynamic
-        self.neighbours = Linear(in_channels, out_channels, bias=False)
-        self.root = Linear(in_channels, out_channels, bias=False) if dynamic else None
-        self.attention = nn.Parameter(torch.empty(1 if dynamic else 2, heads, out_channels // heads))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        nn.init.xavier_uniform_(self.attention)
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        pattern = g.looped()
-        h = self.neighbours(x)  # [N, H * C]
-        heads = h.unflatten(1, (self.heads, -1))  # [N, H, C]
-        if self.root is not None:
-            pairs = heads[pattern.col] + self.root(x).unflatten(1, (self.heads, -1))[pattern.row]  # [E, H, C]
-            scores = (F.leaky_relu(pairs, 0.2) * self.attention[0]).sum(-1)
-        else:
-            near, own = (heads * self.attention[0]).sum(-1), (heads * self.attention[1]).sum(-1)  # [N, H]
-            scores = F.leaky_relu(near[pattern.col] + own[pattern.row], 0.2)
-        if g.edge_weight is not None:
-            scores = scores + g.looped_weights().log()[:, None]
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # half precision is not enough for a softmax
-        alpha = F.dropout(segment_softmax(scores, pattern), self.dropout, self.training)  # [E, H]
-        parts = [weighted_sum(pattern, alpha[:, k], heads[:, k]) for k in range(self.heads)]
-        return torch.cat(parts, dim=1) + self.bias
-
-
-class JumpingKnowledge(nn.Module):
-    """All layers' outputs ``L x [N, D]`` as one (Xu et al., 2018, arXiv:1806.03536).
-
-    ``last``: the last; ``cat``: side by side; ``max``: element-wise maximum; ``lstm``: a convex combination a node, whose weights a
-    bidirectional LSTM over its layers gives (hidden width ``L * D / 2`` a direction, as in PyG).
-    """
-
-    def __init__(self, mode: JK, channels: Sequence[int]) -> None:
-        super().__init__()
-        if mode not in ("last", "cat", "max", "lstm"):
-            raise ValueError(f"jk must be one of last, cat, max, lstm, got {mode!r}")
-        if mode in ("max", "lstm") and len(set(channels)) > 1:
-            raise ValueError(f"jk={mode!r} needs layers of equal width, got channels {list(channels)}")
-        self.mode = mode
-        self.out_channels = sum(channels) if mode == "cat" else channels[-1]
-        if mode == "lstm":
-            hidden = max(1, len(channels) * channels[0] // 2)
-            self.lstm = nn.LSTM(channels[0], hidden, bidirectional=True, batch_first=True)
-            self.score = nn.Linear(2 * hidden, 1)
-
-    def forward(self, layers: list[Tensor]) -> Tensor:
-        if self.mode == "last":
-            return layers[-1]
-        if self.mode == "cat":
-            return torch.cat(layers, dim=1)
-        stack = torch.stack(layers, dim=1)  # [N, L, D]
-        if self.mode == "max":
-            return stack.amax(dim=1)
-        weights = self.score(self.lstm(stack)[0]).softmax(dim=1)  # [N, L, 1]
-        return (weights * stack).sum(dim=1)  # type: ignore[no-any-return]
-
-
-class WeightStandardization(nn.Module):
-    """Each output column of a weight ``[in, out]`` to zero mean and unit variance (Qiao et al., 2019, arXiv:1903.10520).
-
-    A parametrisation: the stored weight is never changed by a forward pass.
-    """
-
-    def forward(self, weight: Tensor) -> Tensor:
-        centred = weight - weight.mean(dim=0)
-        return centred / centred.std(dim=0, unbiased=False).clamp(min=1e-5)
 
 
 class Block(nn.Module):
@@ -352,10 +145,6 @@ class GNN(nn.Module):
             layers.append(out)
         return self.jk(layers)  # type: ignore[no-any-return]
 
-    def reset_parameters(self) -> None:
-        """Draw every parameter anew."""
-        reset_parameters(self)
-
 
 def GCN(in_channels: int, channels: Sequence[int], **options: Unpack[Options]) -> GNN:
     """Graph convolutional network (Kipf and Welling, 2017, arXiv:1609.02907); ``options`` as in :class:`GNN`.
@@ -410,14 +199,6 @@ def GATv2(in_channels: int, channels: Sequence[int], *, heads: int = 4, attentio
 
 
 ENCODERS: dict[str, Callable[..., GNN]] = {"gcn": GCN, "gat": GAT, "gatv2": GATv2, "sage": GraphSAGE, "gin": GIN}
-
-
-def reset_parameters(module: nn.Module) -> None:
-    """Draw every parameter of ``module`` anew, buffers included, from torch's global generator."""
-    for part in module.modules():
-        reset = getattr(part, "reset_parameters", None)
-        if reset is not None and not isinstance(part, GNN):  # a GNN has no parameters but its parts' own
-            reset()
 
 
 def _norm(kind: Norm, width: int, momentum: float) -> nn.Module:

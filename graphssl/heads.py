@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from graphssl.encoders import ACTIVATIONS, reset_parameters
+from graphssl.layers import ACTIVATIONS, reset_parameters
 
 
 class MLP(nn.Sequential):

@@ -179,7 +179,7 @@ def test_one_seed_has_no_deviation_over_seeds(folder: Path) -> None:
 
 def test_json_is_score_json_and_nothing_else() -> None:
     run = process("train", "dgi", "karate", *SMALL, "--out", "r", "--json")
-    out, err = run.communicate(timeout=120)
+    out, err = run.communicate(timeout=300)
     assert (run.returncode, err) == (0, "")
     assert out == Path("r/score.json").read_text()
 
@@ -450,7 +450,7 @@ except SystemExit:
 assert not [name for name in {heavy} if name in sys.modules]
 """
     run = process(*command.split(), code=code)
-    _, err = run.communicate(timeout=60)
+    _, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
 
 
@@ -460,7 +460,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     assert run.stderr is not None
     run.stdout.close()
     err = run.stderr.read()
-    run.wait(timeout=60)
+    run.wait(timeout=300)
     run.stderr.close()
     assert "Traceback" not in err
     assert run.returncode == 141
@@ -821,7 +821,7 @@ def test_ctrl_c_while_training_leaves_a_run(capsys: pytest.CaptureFixture[str]) 
         if not sent and re.search(rb"loss \d\.\d+  [\d.]+ (steps/s|s/step)", shown):
             run.send_signal(signal.SIGINT)
             sent = True
-    out, _ = run.communicate(timeout=60)
+    out, _ = run.communicate(timeout=300)
     os.close(terminal)
     assert sent, shown
     assert run.returncode == 130
@@ -857,7 +857,7 @@ progress.Progress.stage = stage
 sys.exit(main())
 """
     run = process("train", "bgrl", "sbm", *ENDLESS, code=code)
-    out, err = run.communicate(timeout=120)
+    out, err = run.communicate(timeout=300)
     assert run.returncode == 130, err
     assert out == ""
     assert err.splitlines()[-1] == "interrupted; nothing was saved"

@@ -9,8 +9,8 @@ from checks import close
 from torch import nn
 
 from graphssl import GCN
-from graphssl.encoders import PReLU
 from graphssl.heads import EMA, MLP, Bilinear, mean_per_graph
+from graphssl.layers import PReLU
 
 
 def test_mlp_is_two_linear_layers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 import graphssl.pipeline as pipeline
-from graphssl import DGI, Graph, embed, evaluate, load, load_run
+from graphssl import DGI, Graph, embed, evaluate, fit, load, load_run, seeded
+from graphssl.building import make
 from graphssl.pipeline import Watcher, run
 from graphssl.recipes import DEFAULTS, Recipe, find_recipe
 from graphssl.scoring import reevaluate
@@ -83,6 +85,24 @@ def test_the_scores_are_those_of_what_was_saved(tmp_path: Path) -> None:
     runs = [load_run(tmp_path / "run", seed=seed) for seed in (0, 1)]
     rows = reevaluate(runs, data)["rows"]
     assert [row["mean"] for row in rows.values()] == [score["mean"], score["untrained"]["mean"], score["raw_features"]["mean"]]
+
+
+def test_a_run_is_what_the_library_does_by_hand(tmp_path: Path) -> None:
+    recipe = small("bgrl", epochs=7, warmup=0.3)
+    run("bgrl", "karate", recipe, out=tmp_path / "run", seeds=(0, 1))
+    data = load("karate").preprocess(recipe.features)
+    for seed in (0, 1):
+        with seeded(seed):
+            objective = make("bgrl", recipe, data.num_features)
+        options = {name: getattr(recipe, name) for name in ("lr", "weight_decay", "optimizer", "warmup", "schedule")}
+        history = fit(objective, data, epochs=7, seed=seed, **options)
+        found = load_run(tmp_path / "run", seed=seed)
+        assert all(torch.equal(value, found.encoder.state_dict()[name]) for name, value in objective.encoder.state_dict().items())
+        assert found.record["seeds"][str(seed)]["loss"] == history.loss[-1]
+        with open(tmp_path / "run" / f"seed-{seed}" / "history.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [float(row["loss"]) for row in rows] == history.loss
+        assert [float(row["lr"]) for row in rows] == history.lr
 
 
 def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path) -> None:

@@ -263,4 +263,4 @@ def test_options_of_the_encoder_follow_the_recipe() -> None:
 
 def test_recipes_import_no_torch() -> None:
     code = "import sys, graphssl.recipes; assert not {'torch', 'numpy', 'scipy', 'numba', 'torch_geometric'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

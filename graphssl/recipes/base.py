@@ -9,14 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Share = Annotated[float, Field(ge=0, le=1)]
 Activation = Literal["relu", "prelu", "rrelu", "elu", "leaky-relu", "gelu", "tanh", "none"]
 
-ENCODERS: dict[str, str] = {
-    "gcn": "graph convolution, symmetric normalisation (Kipf and Welling, 2017, arXiv:1609.02907)",
-    "gat": "attention over neighbours (Velickovic et al., 2018, arXiv:1710.10903)",
-    "gatv2": "dynamic attention (Brody et al., 2022, arXiv:2105.14491)",
-    "sage": "GraphSAGE, mean or max of neighbours (Hamilton et al., 2017, arXiv:1706.02216)",
-    "gin": "graph isomorphism network, sum of neighbours (Xu et al., 2019, arXiv:1810.00826)",
-}
-
 ONLY_FOR: dict[str, tuple[str, ...]] = {
     "heads": ("gat", "gatv2"),
     "attention_dropout": ("gat", "gatv2"),
