@@ -144,7 +144,8 @@ def test_chunks_equal_the_whole_in_single_precision(intra: bool) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_small_temperature_and_half_precision(dtype: torch.dtype, chunk: int | None, intra: bool) -> None:
     u, v = views()
-    for pair in ((u, v), (u, u), (u, -u), (u * 100, v / 100)):
+    same = torch.ones(8, 5, dtype=torch.float64)
+    for pair in ((u, v), (u, u), (u, -u), (u * 100, v / 100), (same, -same)):  # the last: every cosine is -1
         a, b = (x.to(dtype) for x in pair)
         for part in value_and_gradients(lambda u, v: info_nce(u, v, tau=0.01, intra=intra, chunk=chunk), a, b):
             assert part.isfinite().all()
