@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class Pattern:
@@ -164,17 +165,26 @@ class CSR:
         return dense.index_put_((self.pattern.row, self.pattern.col.long()), self.values(), accumulate=True)
 
     def to(self, device: torch.device | str) -> CSR:
-        if torch.device(device) == self.device:
+        if same_device(device, self.device):
             return self
         return CSR(self.pattern.to(device), None if self.val is None else self.val.to(device), symmetric=self.symmetric)
 
     def __matmul__(self, h: Tensor) -> Tensor:
-        """The product with a dense ``[C, D]``, as ``[R, D]``."""
+        """The product with a dense ``[C, D]``, as ``[R, D]``; differentiable in it, and in values that ask for a gradient."""
+        if self.val is not None and self.val.requires_grad and torch.is_grad_enabled():
+            return weighted_sum(self.pattern, self.val, h)
         out: Tensor = _Product.apply(h, self)  # type: ignore[no-untyped-call]
         return out
 
     def __repr__(self) -> str:
         return f"CSR(shape={self.shape}, entries={self.pattern.num_entries})"
+
+
+def same_device(wanted: torch.device | str, device: torch.device) -> bool:
+    """Whether ``wanted`` is ``device``; ``cuda`` without a number is the current one."""
+    wanted = torch.device(wanted)
+    current = torch.cuda.current_device() if wanted.type == "cuda" and wanted.index is None else wanted.index
+    return wanted.type == device.type and current in (None, device.index)
 
 
 def row_pointers(row: Tensor, num_rows: int) -> Tensor:
@@ -223,9 +233,10 @@ def segment_softmax(scores: Tensor, pattern: Pattern) -> Tensor:
     """Softmax of ``scores`` ``[E, H]`` over the entries of each row."""
     row = pattern.row[:, None].expand_as(scores)
     top = scores.new_full((pattern.num_rows, scores.size(1)), -torch.inf).scatter_reduce(0, row, scores.detach(), "amax")
+    top = top.where(top.isfinite(), 0)  # a row whose entries all weigh nothing
     weights = (scores - top.gather(0, row)).exp()
     total = scores.new_zeros(pattern.num_rows, scores.size(1)).scatter_add(0, row, weights)
-    return weights / total.gather(0, row)
+    return weights / total.gather(0, row).clamp(min=torch.finfo(total.dtype).tiny)
 
 
 def weighted_sum(pattern: Pattern, val: Tensor, h: Tensor) -> Tensor:
@@ -278,6 +289,7 @@ class _Product(torch.autograd.Function):
         return _kernel(matrix, h)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
         return (_kernel(ctx.matrix.t(), grad) if ctx.needs_input_grad[0] else None), None
 
@@ -290,6 +302,7 @@ class _WeightedSum(torch.autograd.Function):
         return _kernel(CSR(pattern, val), h)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         val, h = ctx.saved_tensors
         pattern: Pattern = ctx.pattern

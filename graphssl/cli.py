@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import tyro
 from pydantic import ValidationError
@@ -166,7 +166,9 @@ def _train(args: list[str]) -> int:
     method = find_method(args[0])
     dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
     recipe = find_recipe(method, dataset)
-    flags = _parse(_train_flags(recipe), f"train {method} {dataset}", args[2:])
+    options = _train_flags(recipe)
+    _check_flags(args[2:], options, f"train {method}")
+    flags = _parse(options, f"train {method} {dataset}", args[2:])
     recipe = _recipe_from(flags, recipe)
     seeds = parse_seeds(flags.seed)
     from graphssl.evaluation.protocols import find_protocol
@@ -204,6 +206,21 @@ def _train_flags(recipe: Recipe) -> type[Any]:
     ]
     doc = {"__doc__": f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}."}
     return make_dataclass("Train", [*own, *numbers], namespace=doc)
+
+
+def _check_flags(args: list[str], options: type[Any], command: str) -> None:
+    """Refuse an unknown flag, or an unknown word for a flag that takes one of several, with the nearest known one."""
+    kinds = {f.name.replace("_", "-"): f.type for f in fields(options)}
+    known = [*kinds, *(f"no-{name}" for name, kind in kinds.items() if bool in (kind, *get_args(kind))), "help"]
+    for flag, following in zip(args, [*args[1:], ""], strict=True):
+        if not flag.startswith("--"):
+            continue
+        name, _, joined = flag[2:].replace("_", "-").partition("=")
+        if name not in known:
+            raise nearest(f"option of {command}", name, known[:-1])
+        words = [word for part in (kinds.get(name), *get_args(kinds.get(name))) if get_origin(part) is Literal for word in get_args(part)]
+        if words and (joined or following) not in (*words, "None", ""):
+            raise nearest(name, joined or following, words)
 
 
 def _recipe_from(flags: Any, recipe: Recipe) -> Recipe:
@@ -315,6 +332,8 @@ def _list(options: List) -> int:
 
 def _show(options: Show) -> int:
     method = find_method(options.method)
+    if not is_known(options.dataset) and not Path(options.dataset).exists():
+        raise ValueError(f"dataset: there is no file {options.dataset}")
     recipe = find_recipe(method, options.dataset)
     print(recipe.model_dump_json(indent=2) if options.json else describe(method, options.dataset, recipe))
     return 0

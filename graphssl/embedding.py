@@ -30,7 +30,10 @@ def embed(encoder: nn.Module, data: Graph | Dataset | Iterable[Graph], *, batch_
         >>> embed(GCN(3, [5]), g).shape
         torch.Size([3, 5])
     """
-    graphs = [data] if isinstance(data, Graph) else list(data.graphs if isinstance(data, Dataset) else data)
+    if isinstance(data, Graph) or hasattr(data, "edge_index"):
+        graphs = [Graph.of(data)]
+    else:
+        graphs = [Graph.of(g) for g in (data.graphs if isinstance(data, Dataset) else data)]
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     modes = [(part, part.training) for part in encoder.modules()]
     encoder.eval()

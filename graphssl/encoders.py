@@ -100,6 +100,8 @@ class GNN(nn.Module):
         weight_standardization: bool = False,
     ) -> None:
         super().__init__()
+        if isinstance(channels, int):
+            raise ValueError(f"channels must be a list of widths, one a layer, got {channels}")
         widths = [in_channels, *channels]
         if len(widths) < 2 or min(widths) < 1:
             raise ValueError(
@@ -133,6 +135,8 @@ class GNN(nn.Module):
         return self.jk.out_channels
 
     def forward(self, g: Graph) -> Tensor:
+        if g.num_features != self.in_channels:
+            raise ValueError(f"the graph has {g.num_features} features, and this encoder takes in_channels={self.in_channels}")
         layers: list[Tensor] = []
         h: Tensor | CSR = g.x
         for block, skip in zip(self.blocks, self.skips, strict=True):

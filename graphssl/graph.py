@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import CSR, Pattern, add_self_loops, row_pointers, true_entries, with_self_loops
+from graphssl.adjacency import CSR, Pattern, add_self_loops, row_pointers, same_device, true_entries, with_self_loops
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -52,7 +52,9 @@ class Graph:
         """
         if isinstance(data, Graph):
             return data
-        if isinstance(data, tuple):
+        if isinstance(data, (tuple, list)):
+            if len(data) != 2:
+                raise ValueError(f"data must be a PyG Data, a Graph or a pair (x, edge_index), got a {type(data).__name__} of {len(data)}")
             x, edge_index = data
             weight = attr = graph_id = None
         else:
@@ -191,7 +193,7 @@ class Graph:
 
     def to(self, device: torch.device | str) -> Graph:
         """A copy on ``device``; itself where it is there already."""
-        if torch.device(device) == self.device:
+        if same_device(device, self.device):
             return self
         names = ("x", "edge_index", "edge_weight", "edge_attr", "graph_id", "node_id")
         moved = {name: getattr(self, name).to(device) for name in names if getattr(self, name) is not None}
@@ -245,8 +247,12 @@ class Graph:
         return self.cached("looped", lambda: add_self_loops(self.pattern))
 
     def looped_weights(self) -> Tensor:
-        """Weights of :meth:`looped`, ``[E']``; an added self-loop weighs 1."""
-        return self.cached(f"looped_weights {self.x.dtype}", lambda: with_self_loops(self.pattern, self.weights)[1])
+        """Weights of :meth:`looped`, ``[E']``; an added self-loop weighs 1.
+
+        Raises:
+            ValueError: a negative weight, which attention cannot use.
+        """
+        return self.cached(f"looped_weights {self.x.dtype}", self._find_looped_weights)
 
     def cached(self, name: str, make: Callable[[], T]) -> T:
         """``make()``, computed at the first call for this structure (edges, weights and graphs; not features)."""
@@ -304,6 +310,11 @@ class Graph:
             turned, val = self._with_loops(turned, None if val is None else self.weights[perm])
             matrix._transpose = CSR(turned, _scaled(turned, val, scale))
         return matrix
+
+    def _find_looped_weights(self) -> Tensor:
+        if bool((self.weights < 0).any()):
+            raise ValueError(f"edge_weight must be 0 or more for attention, got {float(self.weights.min())}")
+        return with_self_loops(self.pattern, self.weights)[1]
 
     def _with_loops(self, pattern: Pattern, val: Tensor | None) -> tuple[Pattern, Tensor | None]:
         if val is None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
 from graphssl.adjacency import CSR, matmul, max_neighbours, segment_softmax, weighted_sum
@@ -45,6 +46,7 @@ class _PReLU(torch.autograd.Function):
         return F.leaky_relu(x, ctx.slope)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         (x,) = ctx.saved_tensors
         below = torch.dot(x.clamp(max=0).flatten().to(ctx.dtype), grad.flatten().to(ctx.dtype))  # faster than a masked sum

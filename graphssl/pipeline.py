@@ -16,7 +16,7 @@ from graphssl.building import encoder_config, make
 from graphssl.datasets import Dataset, load
 from graphssl.embedding import embed
 from graphssl.environment import environment, peak_rss_mb
-from graphssl.evaluation import Score, collapse_warning, diagnostics, evaluate
+from graphssl.evaluation import Score, collapse_warning, diagnostics, evaluate, find_protocol
 from graphssl.files import folder_written
 from graphssl.objectives import Objective
 from graphssl.random import seeded
@@ -25,7 +25,7 @@ from graphssl.runs import FORMAT, checksums, save_seed, write_json
 from graphssl.scoring import Seed, score_record, setting_of
 from graphssl.training import Step, TrainingDiverged, train
 
-LOOKS = 20  # times a run that the embedding is watched for collapse
+LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
 
 class Watcher:
@@ -67,6 +67,9 @@ def run(
         data = load(dataset, root).preprocess(recipe.features)
         setting = setting_of(data)
         done: list[Seed] = []
+        _batches(data, recipe)  # refuse before anything is scored
+        if not _scored(data, recipe):
+            watcher.warn(f"{data.name} has too few labels for a split: it is trained and embedded, and not scored")
         try:
             raw = _score(stack_rows([g.x for g in data.graphs]), data, recipe, watcher, "raw features")
             for seed in seeds:
@@ -133,7 +136,7 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
             result.epochs, result.steps, result.loss = step.epoch, step.number, float(step.loss)
             result.seconds.append(step.seconds)
             row = {"step": step.number, "epoch": step.epoch, "loss": result.loss, "lr": step.lr, "seconds": round(step.seconds, 5)}
-            if step.number % max(1, step.total // LOOKS) == 0 or step.number == 1:
+            if step.number % min(max(1, step.total // LOOKS), 50) == 0 or step.number == 1:
                 look = watch(objective, data)
                 row.update(look)
                 # Contrastive losses pass through a trough of rank early on; a fall counts when it has lasted to the second half.
@@ -149,6 +152,9 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
         result.interrupted = True
     z = _finite(embed(objective.encoder, data))
     result.diagnostics = diagnostics(z)
+    warning = collapse_warning(result.diagnostics, start)
+    if warning and not warned:
+        watcher.warn(f"at the end: {warning}")
     save_seed(folder, objective.encoder, z, result.history)
     done.append(result)
     if not result.interrupted:
@@ -174,9 +180,18 @@ def _finite(z: Tensor) -> Tensor:
 
 def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
     graphs = data.train_graphs
+    if recipe.batch_size is not None and len(graphs) == 1:
+        raise ValueError(f"batch_size is for training on several graphs, and {data.name} has one; got {recipe.batch_size}")
     return data if recipe.batch_size is None or len(graphs) == 1 else GraphBatches(graphs, recipe.batch_size)
 
 
-def _score(z: Any, data: Dataset, recipe: Recipe, watcher: Watcher, what: str) -> Score:
+def _scored(data: Dataset, recipe: Recipe) -> bool:
+    """Whether there is anything to score by: a graph without (enough) labels has no split, and is trained all the same."""
+    return bool(data.splits) or find_protocol(recipe.protocol).name != "fixed"
+
+
+def _score(z: Any, data: Dataset, recipe: Recipe, watcher: Watcher, what: str) -> Score | None:
+    if not _scored(data, recipe):
+        return None
     watcher.stage(f"scoring {what}")
     return evaluate(z, data, recipe.protocol, setting=setting_of(data), num_splits=recipe.num_splits)

@@ -94,20 +94,10 @@ class Progress(Silent):
 def score_table(record: dict[str, Any], out: Path) -> None:
     """The score beside its baselines and what is published, on standard output."""
     console = Console(soft_wrap=True, markup=False)
-    title = (
-        f"{record['metric']} in %, {record['setting']}, protocol {record['protocol']} v{record['protocol_version']}, "
-        f"{record['n_splits']} split{'s' if record['n_splits'] > 1 else ''} {record['split_hash']}, seeds {_seeds(record['seeds'])}"
-    )
-    table = Table(title=title, title_justify="left")
-    for column in ("", "mean", "± splits", "± seeds"):
-        table.add_column(column, justify="left" if not column else "right")
-    table.add_row(f"{record['method']} on {record['dataset']}", *_cells(record), style="bold")
-    table.add_row("untrained encoder", *_cells(record["untrained"]))
-    table.add_row("raw features", *_cells(record["raw_features"]))
-    for told in record["reported"]:
-        spread = "" if told["std"] is None else f"{told['std']:.2f}"
-        table.add_row(f"published ({told['protocol']})", f"{told['score']:.2f}", "", spread)
-    console.print(table)
+    if record["mean"] is None:
+        console.print("Not scored: too few labels for a split.", highlight=False)
+    else:
+        console.print(_scores(record))
     if not record["converged"]:
         console.print("The probe did not converge on every split.", highlight=False)
     console.print(
@@ -118,18 +108,38 @@ def score_table(record: dict[str, Any], out: Path) -> None:
     console.print(f"Run folder: {out}", highlight=False)
 
 
+def _scores(record: dict[str, Any]) -> Table:
+    title = (
+        f"{record['metric']} in %, {record['setting']}, protocol {record['protocol']} v{record['protocol_version']}, "
+        f"{record['n_splits']} split{'s' if record['n_splits'] > 1 else ''} {record['split_hash']}, seeds {_seeds(record['seeds'])}"
+    )
+    table = _table(title)
+    table.add_row(f"{record['method']} on {record['dataset']}", *_cells(record), style="bold")
+    table.add_row("untrained encoder", *_cells(record["untrained"]))
+    table.add_row("raw features", *_cells(record["raw_features"]))
+    for told in record["reported"]:
+        spread = "" if told["std"] is None else f"{told['std']:.2f}"
+        table.add_row(f"published ({told['protocol']})", f"{told['score']:.2f}", "", spread)
+    return table
+
+
 def probe_table(record: dict[str, Any]) -> None:
     """What ``graphssl evaluate`` found, on standard output."""
     console = Console(soft_wrap=True, markup=False)
     under = f", protocol {record['protocol']} v{record['protocol_version']}" if record["probe"] == "linear" else ""
     splits = f", split {record['split_hash']}" if record["split_hash"] else ""
     title = f"{record['probe']} probe: {record['metric']} in %, {record['setting']}{under}{splits}, seeds {_seeds(record['seeds'])}"
-    table = Table(title=title, title_justify="left")
-    for column in ("", "mean", "± splits", "± seeds"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = _table(title)
     for name, row in record["rows"].items():
         table.add_row(name, *_cells(row))
     console.print(table)
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in ("", "mean", "± splits", "± seeds"):
+        table.add_column(column, justify="left" if not column else "right")
+    return table
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

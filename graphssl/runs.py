@@ -23,6 +23,7 @@ from graphssl.files import MARK, write_array
 from graphssl.recipes import DEFAULTS, Recipe
 
 FORMAT = 1
+FILES = ("encoder.safetensors", "embeddings.npy", "history.csv")  # of each seed
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ def load_run(path: str | Path, *, seed: int | None = None) -> Run:
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
         raise ValueError(f"seed: the run has seeds {', '.join(map(str, seeds))}, got {seed}")
-    name = f"seed-{seed}/encoder.safetensors"
-    weights = folder / name
-    if not weights.is_file() or _digest(weights) != record["files"].get(name):
-        raise ValueError(f"run: {weights} is missing or damaged (its checksum is not the one in run.json)")
+    for name in (f"seed-{seed}/{file}" for file in FILES):
+        if not (folder / name).is_file() or _digest(folder / name) != record["files"].get(name):
+            raise ValueError(f"run: {folder / name} is missing or damaged (its checksum is not the one in {MARK})")
+    weights = folder / f"seed-{seed}" / "encoder.safetensors"
     try:
         encoder = build(record["encoder"])
         encoder.load_state_dict(load_file(weights))

@@ -40,19 +40,19 @@ class Seed:
     untrained: Score | None = None
 
 
-def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds: Sequence[Seed], raw: Score) -> dict[str, Any]:
-    """What ``score.json`` holds: the score over seeds, its baselines, and the cost. Shares, not per cent."""
+def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds: Sequence[Seed], raw: Score | None) -> dict[str, Any]:
+    """What ``score.json`` holds: the score over seeds, its baselines, and the cost. Shares, not per cent; null where there is none."""
     scores = [s.score for s in seeds if s.score is not None]
-    first = scores[0]
+    first = scores[0] if scores else None
     return {
         "method": method,
         "dataset": dataset,
         "setting": setting,
-        "protocol": first.protocol,
-        "protocol_version": first.version,
-        "split_hash": first.split_hash,
-        "n_splits": len(first.values),
-        "metric": first.metric,
+        "protocol": first and first.protocol,
+        "protocol_version": first and first.version,
+        "split_hash": first and first.split_hash,
+        "n_splits": len(first.values) if first else 0,
+        "metric": first and first.metric,
         **over_seeds(scores),
         "n_seeds": len(seeds),
         "seeds": [s.seed for s in seeds],
@@ -60,7 +60,7 @@ def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds:
         "values": [list(s.values) for s in scores],
         "converged": all(s.converged for s in scores),
         "untrained": over_seeds([s.untrained for s in seeds if s.untrained is not None]),
-        "raw_features": {"mean": raw.mean, "std_splits": raw.std_splits},
+        "raw_features": {"mean": raw and raw.mean, "std_splits": raw and raw.std_splits},
         "reported": [reported.model_dump() for reported in recipe.reported],
         "recipe_source": recipe.source,
         "epochs": max(s.epochs for s in seeds),
@@ -76,7 +76,7 @@ def over_seeds(scores: Sequence[Score]) -> Spread:
     splits = [s.std_splits for s in scores if s.std_splits is not None]
     means = [s.mean for s in scores]
     return {
-        "mean": statistics.fmean(means),
+        "mean": statistics.fmean(means) if means else None,
         "std_splits": statistics.fmean(splits) if splits else None,
         "std_seeds": statistics.stdev(means) if len(means) > 1 else None,
     }
@@ -100,13 +100,15 @@ def reevaluate(
         probe: ``linear``, ``knn``, ``cluster`` (k-means against the labels) or ``low-label``.
 
     Raises:
-        ValueError: a protocol, or a number of splits, for a probe that has none.
+        ValueError: a protocol, or a number of splits, for a probe that has none; a probe over all graphs of an inductive set.
     """
     first = runs[0]
     if num_splits is not None and num_splits < 1:
         raise ValueError(f"num_splits must be at least 1, got {num_splits}")
     if probe != "linear" and (protocol or num_splits):
         raise ValueError(f"protocol and num_splits are for the linear probe, got them with probe {probe}")
+    if data.is_inductive and probe in ("cluster", "low-label"):
+        raise ValueError(f"probe {probe} takes the labels of all graphs, and {first.dataset} is inductive; allowed: linear, knn")
     protocol = protocol or first.recipe.protocol
     num_splits = num_splits or (first.recipe.num_splits if protocol == first.recipe.protocol else None)
     setting = setting_of(data)

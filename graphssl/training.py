@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -37,10 +36,7 @@ class Step:
 
 @dataclass
 class Trainer:
-    """What moves an objective: optimiser, schedule, random stream and where the run stands.
-
-    ``state_dict`` holds everything that a run needs to go on bit for bit from a step.
-    """
+    """What moves an objective: optimiser, schedule, random stream and where the run stands."""
 
     objective: Objective
     optimizer: torch.optim.Optimizer
@@ -114,7 +110,7 @@ def train(
     """Train an objective, a step at a time; logging, saving and probing are the caller's plain ``if``s between steps.
 
     The caller's random generators are left as they were; the objective is in train mode at every step, whatever the caller does to
-    it in between. With ``patience`` the objective ends with the state of its best epoch.
+    it in between. With ``patience`` the objective ends with the parameters that had the best loss: those before that epoch's first step.
 
     Args:
         objective: what is trained, in place.
@@ -150,6 +146,8 @@ def train(
     place = torch.device(device) if device is not None else next(objective.parameters()).device
     objective.to(place)
     source = as_batches(batches)
+    if isinstance(source, list):
+        source = [g.to(place) for g in source]  # once, so that what is found of a graph's structure stays with it
     total = epochs * len(source)
     cls = torch.optim.AdamW if optimizer == "adamw" else torch.optim.Adam
     moved = [p for p in objective.parameters() if p.requires_grad]
@@ -175,18 +173,18 @@ def fit(objective: Objective, data: Graph | Dataset | Batches, *, epochs: int, *
 
 
 def as_batches(data: Graph | Dataset | Batches) -> Batches:
-    """The graphs to train on, as something with a length that can be gone through again."""
-    if isinstance(data, Graph):
-        return [data]
+    """The graphs to train on, as something with a length that can be gone through again; PyG's ``Data`` are converted."""
     if isinstance(data, Dataset):
         return [side_by_side(data.train_graphs)]
+    if isinstance(data, Graph) or hasattr(data, "edge_index"):
+        return [Graph.of(data)]
     if isinstance(data, Iterator) or not (hasattr(data, "__iter__") and hasattr(data, "__len__")):
         raise ValueError(
             f"batches must be a Graph, a Dataset, or graphs with a length that can be gone through again, got {type(data).__name__}"
         )
     if not len(data):
         raise ValueError("batches must hold at least one graph, got none")
-    return data
+    return [Graph.of(g) for g in data] if isinstance(data, (list, tuple)) else data
 
 
 def schedule(done: int, total: int, warmup: int, kind: str = "cosine") -> float:
@@ -206,6 +204,7 @@ def schedule(done: int, total: int, warmup: int, kind: str = "cosine") -> float:
 def _steps(trainer: Trainer, batches: Batches, epochs: int, patience: int | None) -> Iterator[Step]:
     best, best_state, worse = math.inf, None, 0
     for epoch in range(1, epochs + 1):
+        before = None if patience is None else _snapshot(trainer.objective)
         with trainer.stream.running():
             order = iter(batches)
         losses = []
@@ -216,17 +215,18 @@ def _steps(trainer: Trainer, batches: Batches, epochs: int, patience: int | None
                     break
                 step = trainer.step(g.to(trainer.device))
             losses.append(step.loss)
-            yield Step(step.number, step.total, epoch, step.loss, step.lr, step.seconds)
+            yield replace(step, epoch=epoch)
         if patience is not None:
             mean = float(torch.stack(losses).mean())
-            if mean < best:
-                best, best_state, worse = mean, copy.deepcopy(trainer.objective.state_dict()), 0
-            else:
-                worse += 1
+            best, best_state, worse = (mean, before, 0) if mean < best else (best, best_state, worse + 1)
             if worse >= patience:
                 break
     if best_state is not None:
         trainer.objective.load_state_dict(best_state)
+
+
+def _snapshot(objective: Objective) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in objective.state_dict().items()}
 
 
 def _check(**given: float | None) -> None:
@@ -240,5 +240,5 @@ def _check(**given: float | None) -> None:
     }
     for name, value in given.items():
         holds, words = allowed[name]
-        if value is not None and not holds(value):
-            raise ValueError(f"{name} must be {words}, got {value}")
+        if value is not None and not (isinstance(value, (int, float)) and holds(value)):
+            raise ValueError(f"{name} must be {words}, got {value!r}")

@@ -208,6 +208,7 @@ def test_recipe_is_honest(method: str, name: str, recipe: Recipe) -> None:
         assert reported.protocol == recipe.protocol, "the published score is of another protocol"
     again = type(recipe).model_validate(recipe.model_dump())
     assert again == recipe
+    assert set(vars(recipe)) == set(type(recipe).model_fields), "a copy with changes takes misspelt fields without a word"
     find_protocol(recipe.protocol)
     assert name == "default" or name in DATASETS
     assert recipe.patience is None or recipe.schedule == "constant", "patience would cut the schedule off"

@@ -342,6 +342,17 @@ def test_momentum_rises_to_one(momentum: float, progress: float) -> None:
         close(now, references.ema(first, theta, m, 1), 1e-12)  # type: ignore[arg-type]
 
 
+def test_target_keeps_no_graph() -> None:
+    """Not even where the features ask for a gradient: the target's passes cost no memory."""
+    g = graphs.undirected()
+    net = objective("bgrl")
+    assert isinstance(net, BGRL)
+    seen: list[bool] = []
+    net.target.copy.register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
+    net(g.with_x(g.dense_x().requires_grad_())).backward()
+    assert seen == [False, False]
+
+
 def test_target_init() -> None:
     same, other = (BGRL(encoder(), (VIEW, VIEW), target_init=how) for how in ("copy", "reset"))  # type: ignore[arg-type]
     pairs = [list(zip(net.encoder.parameters(), net.target.copy.parameters(), strict=True)) for net in (same, other)]
@@ -371,6 +382,14 @@ def test_grace_equals_its_equation(intra: bool, chunk: int | None) -> None:
     net = GRACE(encoder(norm="none").double(), views, hidden=8, tau=0.3, intra=intra, chunk=chunk).double()
     z1, z2 = (net.projector(net.encoder(v(g))) for v in views)
     assert net(g).item() == pytest.approx(references.info_nce(z1, z2, 0.3, intra=intra), abs=1e-10)
+
+
+@pytest.mark.parametrize("chunk", [None, 16])
+def test_grace_hands_its_chunk_on(chunk: int | None, sbm: Graph) -> None:
+    net, sizes = GRACE(encoder(16, "none"), (VIEW, VIEW), hidden=16, chunk=chunk), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+        net(sbm)
+    assert (max(sizes) >= (2 * 120) ** 2) == (chunk is None)
 
 
 # ---------------------------------------------------------------------- DGI

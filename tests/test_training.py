@@ -98,6 +98,19 @@ def test_the_order_of_batches_comes_from_the_seed() -> None:
     assert runs[0] == runs[1] != runs[2]
 
 
+def test_a_loader_that_shuffles_draws_from_the_seed() -> None:
+    parts = [contextual_sbm(20, 2, 16, degree=4, seed=k).graph for k in range(6)]
+    runs = []
+    for noise in range(2):
+        net = objective("dgi", "layer")
+        torch.manual_seed(noise)
+        before = torch.get_rng_state()
+        loader = torch.utils.data.DataLoader(parts, batch_size=None, shuffle=True)  # draws as soon as it is asked for an iterator
+        runs.append(fit(net, loader, epochs=2).loss)
+        assert torch.equal(before, torch.get_rng_state())
+    assert runs[0] == runs[1]
+
+
 def test_stream_goes_on_where_it_stood() -> None:
     stream = RandomStream(5)
     parts = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -262,14 +261,3 @@ ALIASES: dict[str, str] = {
     "karate-club": "karate",
     "csbm": "sbm",
 }
-
-
-def listing(names: Iterable[str] | None = None) -> list[dict[str, str]]:
-    """Name, metric, splits and a line about each dataset, for ``graphssl list datasets``.
-
-    Example:
-        >>> listing(["cora"])[0]["splits"]
-        'the public split'
-    """
-    entries = (DATASETS[name] for name in (DATASETS if names is None else names))
-    return [{"name": e.name, "metric": e.metric, "splits": e.splits, "about": e.about} for e in entries]

@@ -62,15 +62,15 @@ def fit_probe(
     solver: str = "auto",
     max_iter: int | None = None,
 ) -> Probe:
-    """Choose the penalty and fit one split; the labels of the test rows are read only to see that train knows their classes.
+    """Choose the penalty and fit one split; the labels of the test rows are read only to number the classes.
 
     Raises:
-        ValueError: a class of validation or test rows without a train row, a single class, a solver that is not the protocol's.
+        ValueError: a single class in the train rows, a solver that is not the protocol's.
     """
     path = _Path(protocol, solver, max_iter, seed)
     classes = None
-    if y.dim() == 1:  # the official one-vs-rest codes encode all labels before they split
-        classes = y[torch.cat(rows)].unique() if protocol.classifier == "one-vs-rest" else class_names(y, rows)  # type: ignore[no-untyped-call]
+    if y.dim() == 1:
+        classes = class_names(y, rows)
     scaler = Scaler.fit(protocol.scale, take(x, rows.train))
     train, targets = scaler(take(x, rows.train)), _targets(y[rows.train], classes, protocol)
     grid = list(protocol.grid)
@@ -106,17 +106,16 @@ class _Path:
         if self.protocol.classifier == "linear-adamw":
             return adamw_path(x, targets, grid, seed=self.seed, max_iter=self.max_iter or 100)
         several = targets.size(1) > 1 and bool((targets.sum(1) == 1).all())
-        if self.protocol.classifier == "multinomial" and several:
-            return self._solve(x, targets, grid, softmax=True)
+        softmax = self.protocol.classifier == "multinomial" and several
         mixed = (targets != targets[:1]).any(0)  # [K] columns that have both answers
         if bool(mixed.all()):
-            return self._solve(x, targets, grid, softmax=False)
+            return self._solve(x, targets, grid, softmax=softmax)
         m, (_, d), k = len(grid), x.shape, targets.size(1)
         dense = {"dtype": x.dtype, "device": x.device}
         coef, converged = torch.zeros(m, d, k, **dense), torch.ones(m, dtype=torch.bool, device=x.device)  # type: ignore[call-overload]
         intercept = torch.where(targets[0] > 0, NEVER, -NEVER).to(x.dtype).repeat(m, 1)
         if bool(mixed.any()):
-            fit = self._solve(x, targets[:, mixed], grid, softmax=False)
+            fit = self._solve(x, targets[:, mixed], grid, softmax=softmax)
             coef[:, :, mixed], intercept[:, mixed], converged = fit.coef, fit.intercept, fit.converged
         return Fit(coef, intercept, converged)
 

@@ -53,7 +53,7 @@ def linear_probe(
         max_iter: of the solver; without it enough to converge.
 
     Raises:
-        ValueError: values that are NaN or infinite, lengths that disagree, a class without a train row, empty parts, unknown words.
+        ValueError: values that are NaN or infinite, lengths that disagree, a single class in the train rows, empty parts, unknown words.
 
     Example:
         >>> y = torch.arange(60) % 3
@@ -110,6 +110,11 @@ def evaluate(
         (1.0, 1.0, 1.0)
     """
     protocol = find_protocol(protocol)
+    if protocol.draw != "dataset" and getattr(dataset, "is_inductive", False):
+        raise ValueError(
+            f"protocol is {protocol.name!r}, which draws its splits over all graphs; {dataset.name} is inductive, and "
+            "pre-training has seen some of them; allowed: fixed, ppi"
+        )
     splits: Sequence[Split] | Protocol = protocol
     if protocol.draw == "dataset":
         own = [split for split in dataset.splits if split.name.startswith(protocol.split_name)]

@@ -107,6 +107,18 @@ PROTOCOLS: dict[str, Protocol] = {
             metric="accuracy",
         ),
         Protocol(
+            "bgrl-wikics",
+            1,
+            "BGRL's official code on WikiCS: its 20 fixed splits; one-vs-rest logistic regression as liblinear states it, C in 2^-10..2^10 "
+            "by validation accuracy.",
+            "Thakoor et al., 2022, arXiv:2102.06514, official code",
+            "dataset",
+            20,
+            split_name="wikics",
+            classifier="one-vs-rest",
+            metric="accuracy",
+        ),
+        Protocol(
             "grace-10-90",
             1,
             "GRACE's official code: 10 % train, 90 % test; one-vs-rest logistic regression as liblinear states it, C in 2^-10..2^9 by the "

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphssl.losses.precision import full_precision
 
+
+@full_precision
 def bootstrap(q: Tensor, z: Tensor) -> Tensor:
     """One minus the mean cosine similarity of rows: 0 when they point alike, 2 when opposite.
 

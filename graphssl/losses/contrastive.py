@@ -8,8 +8,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from graphssl.losses.precision import full_precision
 
 
+@full_precision
 def info_nce(u: Tensor, v: Tensor, *, tau: float = 0.5, intra: bool = False, chunk: int | None = None) -> Tensor:
     r"""InfoNCE of cosine similarities, symmetrised over both directions.
 
@@ -27,7 +31,7 @@ def info_nce(u: Tensor, v: Tensor, *, tau: float = 0.5, intra: bool = False, chu
             value and gradient: sums in a first pass, gradients from recomputed similarities in a second.
 
     Raises:
-        ValueError: views of different shape, a temperature that is not positive, or a chunk below 1.
+        ValueError: views of different shape, a temperature that is not positive (below 0.003 with ``chunk``), or a chunk below 1.
 
     Example:
         >>> u = torch.eye(4)
@@ -56,6 +60,8 @@ def log_sums(a: Tensor, b: Tensor | None, *, tau: float, chunk: int | None = Non
         return torch.cat([scores.logsumexp(dim=1), scores.logsumexp(dim=0)])
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
+    if tau < 0.003:
+        raise ValueError(f"tau must be at least 0.003 where similarities are taken in chunks, got {tau}")
     out: Tensor = _LogSums.apply(a, b, tau, chunk)  # type: ignore[no-untyped-call]
     return out
 
@@ -83,6 +89,7 @@ class _LogSums(torch.autograd.Function):
         return (total.log() + 1 / tau).to(a.dtype)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         a, b, total = ctx.saved_tensors
         x, y = _wide(a, ctx.tau), None if b is None else _wide(b, ctx.tau)

@@ -7,7 +7,10 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphssl.losses.precision import full_precision
 
+
+@full_precision
 def bce(positive: Tensor, negative: Tensor) -> Tensor:
     """Binary cross-entropy of a discriminator that tells positive from negative scores.
 

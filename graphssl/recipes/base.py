@@ -135,3 +135,9 @@ class TwoViews(Recipe):
     """Random edges added, as a share of those there, in each view."""
     drop_nodes: Pair = (0.0, 0.0)
     """Probability that a node is dropped, in each view."""
+
+    @model_validator(mode="after")
+    def _fits_views(self) -> TwoViews:
+        if self.adaptive != "none" and self.mask != "column":
+            raise ValueError(f"mask {self.mask} cannot be used with adaptive {self.adaptive}, which masks columns")
+        return self

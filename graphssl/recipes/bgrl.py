@@ -73,7 +73,7 @@ RECIPES: dict[str, BGRLRecipe] = {
     "amazon-photo": _row((256, 128), (0.4, 0.1, 0.1, 0.2), 1e-4, 93.17, 0.30),
     "coauthor-cs": _row((512, 256), (0.3, 0.3, 0.2, 0.4), 1e-5, 93.31, 0.13),
     "coauthor-physics": _row((256, 128), (0.4, 0.1, 0.1, 0.4), 1e-5, 95.73, 0.05),
-    "wikics": _row((512, 256), (0.2, 0.2, 0.3, 0.1), 5e-4, 79.98, 0.10, protocol="wikics", features="row-normalize+standardize"),
+    "wikics": _row((512, 256), (0.2, 0.2, 0.3, 0.1), 5e-4, 79.98, 0.10, protocol="bgrl-wikics", features="row-normalize+standardize"),
     "cora": _planetoid(82.7, 0.6),
     "citeseer": _planetoid(71.1, 0.8),
     "pubmed": _planetoid(79.6, 0.5),
