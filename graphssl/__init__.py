@@ -110,6 +110,7 @@ __getattr__ = lazy(
         "encoders": ("GAT", "GCN", "GIN", "GNN", "GATv2", "GraphSAGE"),
         "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "knn_probe", "linear_probe", "low_label_probe"),
         "graph": ("Graph",),
+        "losses": (),
         "objectives": ("BGRL", "DGI", "GRACE", "METHODS", "Objective"),
         "random": ("seeded",),
         "runs": ("load_run",),

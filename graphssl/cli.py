@@ -212,7 +212,7 @@ def _check_flags(args: list[str], options: type[Any], command: str) -> None:
     """Refuse an unknown flag, or an unknown word for a flag that takes one of several, with the nearest known one."""
     kinds = {f.name.replace("_", "-"): f.type for f in fields(options)}
     known = [*kinds, *(f"no-{name}" for name, kind in kinds.items() if bool in (kind, *get_args(kind))), "help"]
-    for flag, following in zip(args, [*args[1:], ""], strict=True):
+    for flag, following in zip(args, [*args[1:], ""], strict=False):
         if not flag.startswith("--"):
             continue
         name, _, joined = flag[2:].replace("_", "-").partition("=")

@@ -9,10 +9,12 @@ from typing import Any
 
 
 def lazy(package: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` that finds public names in its submodules, given as ``{submodule: names}``."""
+    """A module's ``__getattr__`` that finds its submodules, and public names in them, given as ``{submodule: names}``."""
     home = {name: module for module, owned in names.items() for name in owned}
 
     def find(name: str) -> Any:
+        if name in names and name not in home:
+            return import_module(f"{package}.{name}")
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(f"{package}.{home[name]}"), name)

@@ -245,3 +245,18 @@ def test_low_precision_products(dtype: torch.dtype) -> None:
     out.sum().backward()
     assert h.grad is not None
     close(h.grad, matrix.to_dense().sum(0)[:, None].expand_as(h), 0.05)
+
+
+def test_values_that_ask_for_a_gradient_get_one() -> None:
+    pattern = Pattern(torch.tensor([0, 2, 3]), torch.tensor([0, 2, 1]), 3)
+    val = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    h = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v, x: CSR(pattern, v) @ x, (val, h))
+
+
+def test_a_second_derivative_is_refused_and_not_dropped() -> None:
+    pattern = Pattern(torch.tensor([0, 2, 3]), torch.tensor([0, 2, 1]), 3)
+    h = torch.randn(3, 4, requires_grad=True)
+    (slope,) = torch.autograd.grad((CSR(pattern) @ h).square().sum(), h, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()

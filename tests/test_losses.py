@@ -147,9 +147,12 @@ def test_small_temperature_and_half_precision(dtype: torch.dtype, chunk: int | N
     same = torch.ones(8, 5, dtype=torch.float64)
     for pair in ((u, v), (u, u), (u, -u), (u * 100, v / 100), (same, -same)):  # the last: every cosine is -1
         a, b = (x.to(dtype) for x in pair)
-        for part in value_and_gradients(lambda u, v: info_nce(u, v, tau=0.01, intra=intra, chunk=chunk), a, b):
-            assert part.isfinite().all()
-            assert part.dtype == dtype
+        value, *slopes = value_and_gradients(lambda u, v: info_nce(u, v, tau=0.01, intra=intra, chunk=chunk), a, b)
+        assert value.isfinite()
+        assert value.dtype == (dtype if dtype.itemsize >= 4 else torch.float32)  # a loss is never taken in half precision
+        for slope in slopes:
+            assert slope.isfinite().all()
+            assert slope.dtype == dtype
 
 
 @each_intra
@@ -233,3 +236,33 @@ def test_the_form_with_an_epsilon_loses_it() -> None:
     wrong = torch.tensor([60.0], requires_grad=True)
     (-torch.log(1 - wrong.sigmoid() + 1e-15)).sum().backward()
     assert float(wrong.grad) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("chunk", [None, 5])
+def test_losses_are_taken_in_full_precision(dtype: torch.dtype, chunk: int | None) -> None:
+    """Under autocast, and of half inputs, a loss and its gradient are those of the same numbers in float32."""
+    u, v = torch.randn(2, 12, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    cases = {
+        "info_nce": lambda a, b: info_nce(a, b, tau=0.1, intra=True, chunk=chunk),
+        "bootstrap": bootstrap,
+        "bce": bce,
+        "jsd": jsd,
+    }
+    for loss in cases.values():
+        wide = u.float().requires_grad_()
+        expected = loss(wide, v.float())
+        (slope,) = torch.autograd.grad(expected, wide)
+        half = u.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            value = loss(half, v)
+        assert value.dtype == torch.float32
+        assert torch.equal(value, expected)
+        assert torch.allclose(torch.autograd.grad(value, half)[0].float(), slope, rtol=1e-2, atol=1e-4)
+
+
+def test_chunks_refuse_a_temperature_that_would_underflow() -> None:
+    u = torch.randn(12, 4)
+    with pytest.raises(ValueError, match=r"tau must be at least 0\.003"):
+        info_nce(u, -u, tau=0.001, chunk=4)
+    assert info_nce(u, -u, tau=0.001).isfinite()

@@ -69,7 +69,7 @@ def test_bgrl_is_the_official_one(name: str) -> None:
         target_init="reset",
         target_buffers="own",
         features="row-normalize+standardize" if wiki else "row-normalize",
-        protocol="wikics" if wiki else "bgrl-20-80",
+        protocol="bgrl-wikics" if wiki else "bgrl-20-80",
     )
     assert [(r.score, r.std, r.protocol) for r in recipe.reported] == [(score, std, recipe.protocol)]
 
@@ -203,7 +203,8 @@ def test_names_of_recipes() -> None:
         ({"epochs": 1.5}, "integer"),
         ({"lr": 0}, "greater than 0"),
         ({"lr": "fast"}, "number"),
-        ({"lr": float("nan")}, "greater than 0"),
+        ({"lr": float("nan")}, "finite number"),
+        ({"lr": float("inf")}, "finite number"),
         ({"weight_decay": -1e-5}, "greater than or equal to 0"),
         ({"dropout": 1.0}, "less than 1"),
         ({"warmup": 1.0}, "less than 1"),

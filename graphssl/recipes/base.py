@@ -28,7 +28,7 @@ class Reported(BaseModel, frozen=True, extra="forbid"):
 class Recipe(BaseModel):
     """What every method shares: encoder, training, features, evaluation. A method's own numbers are in its subclass."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     encoder: Literal["gcn", "gat", "gatv2", "sage", "gin"] = "gcn"
     """Kind of convolution."""
