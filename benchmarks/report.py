@@ -9,7 +9,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-MARK = "<!-- results -->"
+RESULTS, SPEED = "<!-- results -->", "<!-- speed -->"
 
 
 def table() -> str:
@@ -22,10 +22,19 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def speed() -> str:
+    """The table of ``benchmarks.aggregation`` as Markdown."""
+    record = json.loads((HERE / "results" / "aggregation.json").read_text(encoding="utf-8"))
+    lines = ["| size of | nodes | directed edges | times faster |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {r['graph']} | {r['nodes']:,} | {r['edges']:,} | {r['ratio']} |" for r in record["rows"])])
+
+
 def readme(text: str) -> str:
-    """The README's text with the table between its two marks."""
-    before, _, after = text.split(MARK)
-    return f"{before}{MARK}\n{table()}\n{MARK}{after}"
+    """The README's text with each table between its two marks."""
+    for mark, content in ((RESULTS, table()), (SPEED, speed())):
+        before, _, after = text.split(mark)
+        text = f"{before}{mark}\n{content}\n{mark}{after}"
+    return text
 
 
 def _row(r: dict[str, Any]) -> str:
