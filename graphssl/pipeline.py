@@ -65,7 +65,6 @@ def run(
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
         data = load(dataset, root).preprocess(recipe.features)
-        setting = setting_of(data)
         done: list[Seed] = []
         _batches(data, recipe)  # refuse before anything is scored
         if not _scored(data, recipe):
@@ -82,30 +81,33 @@ def run(
             if seed != done[-1].seed:
                 shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
             done[-1].interrupted = True
-        interrupted = done[-1].interrupted
-        record = {
-            "format": FORMAT,
-            "method": method,
-            "dataset": dataset,
-            "root": root,
-            "setting": setting,
-            "interrupted": interrupted,
-            "recipe": recipe.model_dump(mode="json"),
-            "encoder": encoder_config(recipe, data.num_features),
-            "data": {"summary": data.summary(), "fingerprint": data.fingerprint, "source": data.source},
-            "seeds": {str(s.seed): {"epochs": s.epochs, "steps": s.steps, "loss": s.loss} for s in done},
-            "environment": environment(),
-            "started": datetime.fromtimestamp(time.time() - (time.perf_counter() - start), timezone.utc).isoformat(timespec="seconds"),
-            "wall_seconds": round(time.perf_counter() - start, 2),
-            "peak_rss_mb": round(peak_rss_mb(), 1),
-            "files": checksums(folder),
-        }
+        record = _run_record(method, dataset, root, recipe, data, done)
+        record |= {"wall_seconds": round(time.perf_counter() - start, 2), "files": checksums(folder)}
         write_json(folder / "run.json", record)
-        if interrupted:
+        if done[-1].interrupted:
             return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
-        score = score_record(method, dataset, setting, recipe, done, raw)
+        score = score_record(method, dataset, setting_of(data), recipe, done, raw)
         write_json(folder / "score.json", score)
     return score
+
+
+def _run_record(method: str, dataset: str, root: str | None, recipe: Recipe, data: Dataset, done: Sequence[Seed]) -> dict[str, Any]:
+    """What ``run.json`` holds of the run itself: what ran, on what, where."""
+    return {
+        "format": FORMAT,
+        "method": method,
+        "dataset": dataset,
+        "root": root,
+        "setting": setting_of(data),
+        "interrupted": done[-1].interrupted,
+        "recipe": recipe.model_dump(mode="json"),
+        "encoder": encoder_config(recipe, data.num_features),
+        "data": {"summary": data.summary(), "fingerprint": data.fingerprint, "source": data.source},
+        "seeds": {str(s.seed): {"epochs": s.epochs, "steps": s.steps, "loss": s.loss} for s in done},
+        "environment": environment(),
+        "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+    }
 
 
 def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: Path, watcher: Watcher, done: list[Seed]) -> None:

@@ -29,8 +29,8 @@ class Silent(Watcher):
         return None
 
     def warn(self, text: str) -> None:
-        """Print it."""
-        print(f"warning: {text}", file=sys.stderr)
+        """Say it."""
+        sys.stderr.write(f"warning: {text}\n")
 
 
 class Progress(Silent):
