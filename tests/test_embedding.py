@@ -56,7 +56,7 @@ def test_modes_and_state_stay(name: str) -> None:
 
 def test_modes_come_back_after_an_error() -> None:
     net = encoder("gcn")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="takes in_channels=6"):
         embed(net, graphs.undirected().with_x(torch.ones(graphs.N, graphs.F + 1)))
     assert all(m.training for m in net.modules())
 
