@@ -135,7 +135,7 @@ def _check(graphs: list[Raw]) -> None:
 def _pack(graphs: list[Raw]) -> dict[str, np.ndarray]:
     arrays = {"parts": np.frombuffer(" ".join(raw.part or "-" for raw in graphs).encode(), dtype=np.uint8)}
     for i, raw in enumerate(graphs):
-        if sp.issparse(raw.x):
+        if raw.x is not None and not isinstance(raw.x, np.ndarray):
             columns = (raw.x.data, raw.x.indices.astype(np.int64), raw.x.indptr.astype(np.int64), np.array(raw.x.shape))
             arrays |= {f"{i}.x.{name}": column for name, column in zip(CSR_PARTS, columns, strict=True)}
         elif raw.x is not None:

@@ -66,7 +66,7 @@ def load(data: str | Path | Any, root: str | Path | None = None, *, seed: int = 
 
 def features(x: np.ndarray | sp.csr_matrix) -> Tensor | CSR:
     """Features as a tensor, or as sparse rows by the rule of ``Graph.of`` without a dense matrix in between."""
-    if not sp.issparse(x):
+    if isinstance(x, np.ndarray):
         return torch.from_numpy(x)
     x.sum_duplicates()
     rows, cols = x.shape
