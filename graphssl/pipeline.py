@@ -16,7 +16,7 @@ from graphssl.building import encoder_config, make
 from graphssl.datasets import Dataset, load
 from graphssl.embedding import embed
 from graphssl.environment import environment, peak_rss_mb
-from graphssl.evaluation import Score, collapse_warning, diagnostics, evaluate, find_protocol
+from graphssl.evaluation import Score, alignment, collapse_warning, diagnostics, evaluate, find_protocol
 from graphssl.files import folder_written
 from graphssl.objectives import Objective
 from graphssl.random import seeded
@@ -171,7 +171,7 @@ def watch(objective: Objective, data: Dataset) -> dict[str, float]:
     if not views or not all(view.keeps_nodes for view in views):
         return diagnostics(z)
     with seeded(0):
-        return {**diagnostics(z), "alignment": diagnostics(*(embed(objective.encoder, view(g)) for view in views))["alignment"]}
+        return {**diagnostics(z), "alignment": alignment(*(embed(objective.encoder, view(g)) for view in views))}
 
 
 def _finite(z: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
     graphs = data.train_graphs
     if recipe.batch_size is not None and len(graphs) == 1:
         raise ValueError(f"batch_size is for training on several graphs, and {data.name} has one; got {recipe.batch_size}")
-    return data if recipe.batch_size is None or len(graphs) == 1 else GraphBatches(graphs, recipe.batch_size)
+    return data if recipe.batch_size is None else GraphBatches(graphs, recipe.batch_size)
 
 
 def _scored(data: Dataset, recipe: Recipe) -> bool:

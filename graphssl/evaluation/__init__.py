@@ -10,7 +10,7 @@ from graphssl.lazy import lazy
 
 if TYPE_CHECKING:
     from graphssl.evaluation.clustering import Clustering, cluster
-    from graphssl.evaluation.collapse import collapse_warning, diagnostics
+    from graphssl.evaluation.collapse import alignment, collapse_warning, diagnostics
     from graphssl.evaluation.linear import evaluate, linear_probe, low_label_probe
     from graphssl.evaluation.logistic import logistic_path
     from graphssl.evaluation.neighbours import knn_probe
@@ -21,6 +21,7 @@ __all__ = [
     "Clustering",
     "Protocol",
     "Score",
+    "alignment",
     "cluster",
     "collapse_warning",
     "diagnostics",
@@ -36,7 +37,7 @@ __getattr__ = lazy(
     __name__,
     {
         "clustering": ("Clustering", "cluster"),
-        "collapse": ("collapse_warning", "diagnostics"),
+        "collapse": ("alignment", "collapse_warning", "diagnostics"),
         "linear": ("evaluate", "linear_probe", "low_label_probe"),
         "logistic": ("logistic_path",),
         "neighbours": ("knn_probe",),

@@ -51,8 +51,26 @@ def diagnostics(z: Any, z2: Any = None, *, max_rows: int = 10_000, seed: int = 0
         "uniformity": _uniformity(u[:2000]),  # the kept rows are in random order where there are more
     }
     if other is not None:
-        out["alignment"] = float((u - F.normalize(other[kept], dim=1)).square().sum(1).mean())
+        out["alignment"] = _alignment(u, other[kept])
     return out
+
+
+def alignment(z: Any, z2: Any, *, max_rows: int = 10_000, seed: int = 0) -> float:
+    """The ``alignment`` of :func:`diagnostics` alone, without the cost of the rest.
+
+    Example:
+        >>> alignment(torch.eye(3), torch.eye(3))
+        0.0
+    """
+    h, other = _dense(z, "z"), _dense(z2, "z2")
+    if other.shape != h.shape:
+        raise ValueError(f"z2 has shape {tuple(other.shape)} and z has {tuple(h.shape)}; they must agree row by row")
+    kept = _some(h.size(0), max_rows, seed).to(h.device)
+    return _alignment(F.normalize(h[kept], dim=1), other[kept])
+
+
+def _alignment(u: Tensor, other: Tensor) -> float:
+    return float((u - F.normalize(other, dim=1)).square().sum(1).mean())
 
 
 def collapse_warning(diag: dict[str, float], reference: dict[str, float] | None = None) -> str | None:
