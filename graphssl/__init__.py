@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from graphssl.batches import GraphBatches, side_by_side
     from graphssl.datasets import Dataset, Split, load, random_splits
     from graphssl.embedding import embed
-    from graphssl.encoders import GAT, GCN, GIN, GNN, GATv2, GraphSAGE
+    from graphssl.encoders import GAT, GCN, GIN, GINE, GNN, GATv2, GraphSAGE
     from graphssl.evaluation import Score, cluster, diagnostics, evaluate, knn_probe, linear_probe, low_label_probe
     from graphssl.graph import Graph
-    from graphssl.objectives import BGRL, DGI, GRACE, METHODS, Objective
+    from graphssl.objectives import BGRL, DGI, GRACE, METHODS, GraphCL, GraphMAE, InfoGraph, Objective
     from graphssl.random import seeded
     from graphssl.runs import load_run
     from graphssl.training import fit, train
@@ -46,6 +46,7 @@ __all__ = [
     "GAT",
     "GCN",
     "GIN",
+    "GINE",
     "GNN",
     "GRACE",
     "METHODS",
@@ -60,8 +61,11 @@ __all__ = [
     "GATv2",
     "Graph",
     "GraphBatches",
+    "GraphCL",
+    "GraphMAE",
     "GraphSAGE",
     "Identity",
+    "InfoGraph",
     "MaskFeatures",
     "Objective",
     "RandomChoice",
@@ -107,11 +111,11 @@ __getattr__ = lazy(
         "batches": ("GraphBatches", "side_by_side"),
         "datasets": ("Dataset", "Split", "load", "random_splits"),
         "embedding": ("embed",),
-        "encoders": ("GAT", "GCN", "GIN", "GNN", "GATv2", "GraphSAGE"),
+        "encoders": ("GAT", "GCN", "GIN", "GINE", "GNN", "GATv2", "GraphSAGE"),
         "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "knn_probe", "linear_probe", "low_label_probe"),
         "graph": ("Graph",),
         "losses": (),
-        "objectives": ("BGRL", "DGI", "GRACE", "METHODS", "Objective"),
+        "objectives": ("BGRL", "DGI", "GRACE", "METHODS", "GraphCL", "GraphMAE", "InfoGraph", "Objective"),
         "random": ("seeded",),
         "runs": ("load_run",),
         "training": ("fit", "train"),

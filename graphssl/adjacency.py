@@ -207,6 +207,16 @@ def true_entries(keep: Tensor) -> tuple[Tensor, Tensor]:
     return index[:total], before
 
 
+def membership(ptr: Tensor, group: Tensor) -> Pattern:
+    """The pattern ``[R, N]`` of a partition: row ``r`` holds the columns ``ptr[r]`` to ``ptr[r + 1]``; ``group`` ``[N]`` is each one's row.
+
+    With it, ``CSR(pattern) @ h`` sums the rows of ``h`` by group.
+    """
+    n = group.numel()
+    place = torch.arange(n + 1, device=group.device)
+    return Pattern(ptr, place[:-1], n, transpose=(Pattern(place, group, ptr.numel() - 1), place[:-1]))
+
+
 def gather_rows(ptr: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Entries ``[E']`` of the rows ``index`` ``[R']`` one row after another, and the new row pointers ``[R' + 1]``."""
     start = ptr[index].long()

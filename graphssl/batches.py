@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -56,17 +56,21 @@ def side_by_side(graphs: Sequence[Graph]) -> Graph:
         edge_attr=_optional("edge_attr", [g.edge_attr for g in graphs]),
         graph_id=torch.cat([g.graph_ids + shift for g, shift in zip(graphs, ids, strict=True)]),
         num_graphs=sum(g.num_graphs for g in graphs),
+        y=_optional("y", [g.y for g in graphs]),
     )
 
 
-@dataclass(frozen=True)
 class GraphBatches:
-    """Batches of graphs, drawn in a new order at each pass when ``shuffle`` is set.
+    """Batches of graphs, drawn in a new order at each pass when ``shuffle`` is set; a batch is cut out in one go, not graph by graph.
 
     Args:
-        graphs: what is batched.
+        graphs: what is batched: several graphs, or one :class:`Graph` that holds them side by side.
         batch_size: graphs a batch.
         shuffle: by torch's global generator.
+        drop_last: leave out a last batch that is smaller than the others (never the only one).
+
+    Raises:
+        ValueError: no graph, or a batch size below 1.
 
     Example:
         >>> path = Graph.of((torch.eye(2), torch.tensor([[0, 1], [1, 0]])))
@@ -74,28 +78,30 @@ class GraphBatches:
         [2, 2, 1]
     """
 
-    graphs: Sequence[Graph]
-    batch_size: int
-    shuffle: bool = True
-
-    def __post_init__(self) -> None:
-        if not len(self.graphs):
+    def __init__(self, graphs: Graph | Sequence[Graph], batch_size: int, *, shuffle: bool = True, drop_last: bool = False) -> None:
+        if not isinstance(graphs, Graph) and not len(graphs):
             raise ValueError("graphs must hold at least one graph, got none")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.graph = graphs if isinstance(graphs, Graph) else side_by_side(list(graphs))
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
 
     def __len__(self) -> int:
-        return -(-len(self.graphs) // self.batch_size)
+        n = self.graph.num_graphs
+        return max(n // self.batch_size, 1) if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Graph]:
-        n = len(self.graphs)
-        order = torch.randperm(n).tolist() if self.shuffle else range(n)
-        for start in range(0, n, self.batch_size):
-            yield side_by_side([self.graphs[i] for i in order[start : start + self.batch_size]])
+        n = self.graph.num_graphs
+        if n == 1:
+            yield self.graph
+            return
+        order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        for k in range(len(self)):
+            yield self.graph.keep_graphs(order[k * self.batch_size : (k + 1) * self.batch_size].to(self.graph.device))
 
 
 def _offsets(sizes: list[int]) -> list[int]:
-    return [sum(sizes[:i]) for i in range(len(sizes))]
+    return list(accumulate(sizes, initial=0))[:-1]
 
 
 def _optional(name: str, parts: list[Tensor | None]) -> Tensor | None:

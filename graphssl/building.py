@@ -15,21 +15,49 @@ from graphssl.augment import (
     DropNodes,
     Identity,
     MaskFeatures,
+    RandomChoice,
+    Subgraph,
 )
 from graphssl.encoders import GNN, build, config_of
 from graphssl.objectives import METHODS, Objective
-from graphssl.recipes import Recipe, TwoViews
+from graphssl.recipes import GraphViews, OneView, Recipe, TwoViews
+
+RANDOM = {  # what GraphCL draws from
+    "random2": ("drop-nodes", "subgraph"),
+    "random3": ("drop-nodes", "drop-edges", "subgraph"),
+    "random4": ("drop-nodes", "drop-edges", "subgraph", "mask-nodes"),
+}
+TAKES_EDGES = ("gine",)  # encoders that need to know the columns of edge_attr
 
 
-def encoder_config(recipe: Recipe, num_features: int) -> dict[str, Any]:
-    """What :func:`graphssl.encoders.build` needs for the recipe's encoder."""
-    return config_of(recipe.encoder, num_features, **recipe.encoder_options())
+def encoder_config(recipe: Recipe, num_features: int, edge_channels: int = 0) -> dict[str, Any]:
+    """What :func:`graphssl.encoders.build` needs for the recipe's encoder on graphs with so many features and edge attributes.
+
+    Raises:
+        ValueError: an encoder that takes edge attributes, on graphs without.
+    """
+    options = recipe.encoder_options()
+    if recipe.encoder in TAKES_EDGES:
+        if not edge_channels:
+            raise ValueError(f"encoder {recipe.encoder} takes edge attributes, and these graphs have none; gin does without")
+        options["edge_channels"] = edge_channels
+    return config_of(recipe.encoder, num_features, **options)
 
 
-def make_views(recipe: TwoViews) -> tuple[Augmentation, Augmentation]:
-    """The recipe's two augmentations: drop nodes, add and drop edges, mask features, in this order."""
-    first, second = (_view(recipe, i) for i in range(2))
-    return first, second
+def make_views(recipe: TwoViews | GraphViews) -> tuple[Augmentation, ...]:
+    """The recipe's augmentations.
+
+    Of a :class:`TwoViews` two: drop nodes, add and drop edges, mask features, in this order. Of a :class:`OneView` the graph as it is and
+    one of GraphCL's, or two alike. Of other :class:`GraphViews` all that there is to choose from, the graph as it is among them.
+    """
+    if isinstance(recipe, TwoViews):
+        return tuple(_view(recipe, i) for i in range(2))
+    parts = _graph_views(recipe)
+    if not isinstance(recipe, OneView):
+        return (Identity(), *parts.values())
+    kinds = RANDOM.get(recipe.augmentation, (recipe.augmentation,))
+    view = parts[kinds[0]] if len(kinds) == 1 else RandomChoice(*(parts[kind] for kind in kinds), per_graph=True)
+    return (Identity() if recipe.augmented == "second" else view), view
 
 
 def make_objective(method: str, recipe: Recipe, encoder: GNN) -> Objective:
@@ -37,12 +65,12 @@ def make_objective(method: str, recipe: Recipe, encoder: GNN) -> Objective:
     cls = METHODS[method]
     wanted = [name for name in inspect.signature(cls).parameters if name not in ("encoder", "views")]
     options = {name: getattr(recipe, name) for name in wanted if name in type(recipe).model_fields}
-    if isinstance(recipe, TwoViews):
+    if isinstance(recipe, (TwoViews, GraphViews)):
         options["views"] = make_views(recipe)
     return cls(encoder, **options)
 
 
-def make(method: str, recipe: Recipe, num_features: int) -> Objective:
+def make(method: str, recipe: Recipe, num_features: int, edge_channels: int = 0) -> Objective:
     """Encoder and objective of a recipe, parameters drawn from torch's global generator.
 
     Example:
@@ -50,7 +78,7 @@ def make(method: str, recipe: Recipe, num_features: int) -> Objective:
         >>> make("dgi", find_recipe("dgi", "cora"), 1433).encoder.out_channels
         512
     """
-    return make_objective(method, recipe, build(encoder_config(recipe, num_features)))
+    return make_objective(method, recipe, build(encoder_config(recipe, num_features, edge_channels)))
 
 
 def _view(recipe: TwoViews, i: int) -> Augmentation:
@@ -68,3 +96,13 @@ def _view(recipe: TwoViews, i: int) -> Augmentation:
     ]
     active = [part for strength, part in parts if strength > 0]
     return Compose(*active) if len(active) > 1 else active[0] if active else Identity()
+
+
+def _graph_views(recipe: GraphViews) -> dict[str, Augmentation]:
+    """GraphCL's augmentations by name, with the recipe's numbers."""
+    return {
+        "drop-nodes": DropNodes(recipe.strength, exact=True),
+        "drop-edges": DropEdges(recipe.strength, exact=True),
+        "subgraph": Subgraph(recipe.subgraph, how="grow"),
+        "mask-nodes": MaskFeatures(recipe.strength, mode="node", fill=recipe.fill, exact=True),
+    }

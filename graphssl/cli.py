@@ -305,9 +305,9 @@ def _embed(options: Embed) -> int:
 
 def load_data(found: "Run", root: str | None) -> Any:
     """The dataset of a run, its features treated as they were for training."""
-    from graphssl.datasets import load
+    from graphssl.pipeline import load_for
 
-    data = load(found.dataset, root or found.record.get("root")).preprocess(found.recipe.features)
+    data = load_for(found.recipe, found.dataset, root or found.record.get("root"))
     wanted = found.record["encoder"].get("in_channels")
     if data.num_features != wanted:
         raise ValueError(f"data: {found.dataset} has {data.num_features} features, and the run was trained on {wanted}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import CSR, Pattern, add_self_loops, row_pointers, same_device, true_entries, with_self_loops
+from graphssl.adjacency import CSR, Pattern, add_self_loops, gather_rows, row_pointers, same_device, true_entries, with_self_loops
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -39,6 +39,7 @@ class Graph:
     num_graphs: int = 1
     num_seeds: int | None = None  # the loss is on rows [0, S); None: on all rows
     node_id: Tensor | None = None  # [N] int64 row in the original graph; None: row i is node i
+    y: Tensor | None = None  # [G] or [G, T] labels of graphs, only in batches for objectives that are supervised by name
 
     @classmethod
     def of(cls, data: Data | Graph | tuple[Any, Any]) -> Graph:
@@ -109,6 +110,11 @@ class Graph:
     def node_ids(self) -> Tensor:
         """Row of each node in the original graph, ``[N]``."""
         return torch.arange(self.num_nodes, device=self.device) if self.node_id is None else self.node_id
+
+    @property
+    def node_ptr(self) -> Tensor:
+        """First row of each graph, and the number of rows last, ``[G + 1]``."""
+        return self.cached("node_ptr", lambda: row_pointers(self.graph_ids, self.num_graphs).long())
 
     @property
     def weights(self) -> Tensor:
@@ -191,11 +197,46 @@ class Graph:
             graph._store["reverse"] = before.index_select(0, reverse.index_select(0, edges)).long()
         return graph
 
+    def keep_graphs(self, index: Tensor) -> Graph:
+        """The graphs ``index`` ``[G']``, in that order, as a batch; ``node_id`` says which nodes they were.
+
+        Nothing is gone through graph by graph, so that batches of many small graphs cost no more than their nodes and edges.
+
+        Raises:
+            ValueError: no graph, or a batch of which only the first rows count (``num_seeds``).
+        """
+        if not index.numel():
+            raise ValueError("index must hold at least one graph, got none")
+        if self.num_seeds is not None:
+            raise ValueError("graphs of which only the first num_seeds rows count cannot be taken out of a batch")
+        ptr, edge_ptr = self.node_ptr, self.pattern.ptr.index_select(0, self.node_ptr).long()
+        nodes, new_ptr = gather_rows(ptr, index)
+        edges, new_edge_ptr = gather_rows(edge_ptr, index)
+        num_nodes, num_edges = new_ptr.diff(), new_edge_ptr.diff()
+        owner = torch.arange(index.numel(), device=self.device)
+        shift = (new_ptr[:-1] - ptr[index]).repeat_interleave(num_edges, output_size=edges.numel())
+        kept = self._take_edges(edges)
+        graph = replace(
+            kept,
+            x=self.x.rows(nodes) if isinstance(self.x, CSR) else self.x.index_select(0, nodes),
+            edge_index=kept.edge_index.add_(shift),
+            graph_id=owner.repeat_interleave(num_nodes, output_size=nodes.numel()),
+            num_graphs=index.numel(),
+            node_id=self.node_ids.index_select(0, nodes),
+            y=None if self.y is None else self.y[index],
+        )
+        reverse = None
+        if self.reverse is not None:
+            moved = (new_edge_ptr[:-1] - edge_ptr[index]).repeat_interleave(num_edges, output_size=edges.numel())
+            reverse = self.reverse.index_select(0, edges) + moved
+        graph._store.update(reverse=reverse, node_ptr=new_ptr)
+        return graph
+
     def to(self, device: torch.device | str) -> Graph:
         """A copy on ``device``; itself where it is there already."""
         if same_device(device, self.device):
             return self
-        names = ("x", "edge_index", "edge_weight", "edge_attr", "graph_id", "node_id")
+        names = ("x", "edge_index", "edge_weight", "edge_attr", "graph_id", "node_id", "y")
         moved = {name: getattr(self, name).to(device) for name in names if getattr(self, name) is not None}
         return replace(self, **moved)
 

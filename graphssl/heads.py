@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from graphssl.layers import ACTIVATIONS, reset_parameters
+from graphssl.layers import ACTIVATIONS, Linear, reset_parameters
 
 
 class MLP(nn.Sequential):
@@ -25,6 +25,23 @@ class MLP(nn.Sequential):
             raise ValueError(f"act must be one of {', '.join(ACTIVATIONS)}, got {act!r}")
         make: Callable[[], nn.Module] = ACTIVATIONS[act]
         super().__init__(nn.Linear(in_channels, hidden), make(), nn.Linear(hidden, out_channels))
+
+
+class ShortcutMLP(nn.Module):
+    """Three layers ``Linear -> ReLU`` beside one linear map, added, ``[N, D] -> [N, D]``: the projections of InfoGraph.
+
+    Example:
+        >>> ShortcutMLP(96)(torch.zeros(3, 96)).shape
+        torch.Size([3, 96])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(*(part for _ in range(3) for part in (Linear(channels, channels), nn.ReLU())))
+        self.shortcut = Linear(channels, channels)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.block(h) + self.shortcut(h)  # type: ignore[no-any-return]
 
 
 class EMA(nn.Module):

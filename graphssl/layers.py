@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
-from graphssl.adjacency import CSR, matmul, max_neighbours, segment_softmax, weighted_sum
+from graphssl.adjacency import CSR, matmul, max_neighbours, membership, segment_softmax, weighted_sum
 from graphssl.graph import Graph
 
 JK = Literal["last", "cat", "max", "lstm"]
@@ -130,23 +130,111 @@ class SAGEConv(nn.Module):
 
 
 class GINConv(nn.Module):
-    """``MLP((1 + eps) x_i + sum_j w_ji x_j)`` with learned ``eps`` and two linear layers (Xu et al., 2019, arXiv:1810.00826)."""
+    """``MLP((1 + eps) x_i + sum_j w_ji x_j)`` with learned ``eps`` and two linear layers (Xu et al., 2019, arXiv:1810.00826).
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    Args:
+        in_channels: width of the input.
+        out_channels: width of the output.
+        expansion: the MLP's hidden layer is this many times as wide as its output.
+        hidden: width of that layer, instead.
+        mlp_norm: batch norm inside the MLP, before its ReLU.
+        norm_momentum: of that batch norm.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        expansion: int = 1,
+        hidden: int | None = None,
+        mlp_norm: bool = False,
+        norm_momentum: float = 0.1,
+    ) -> None:
         super().__init__()
+        if expansion < 1:
+            raise ValueError(f"expansion must be at least 1, got {expansion}")
+        hidden = hidden or expansion * out_channels
         self.eps = nn.Parameter(torch.zeros(()))
-        self.first = Linear(in_channels, out_channels, bias=False)
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.second = Linear(out_channels, out_channels)
+        self.first = Linear(in_channels, hidden, bias=False)
+        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.norm = nn.BatchNorm1d(hidden, momentum=norm_momentum) if mlp_norm else nn.Identity()
+        self.second = Linear(hidden, out_channels)
+        self.narrow_first = in_channels < hidden
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.eps)
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        h = self.first(x)  # the first layer commutes with the sum, and is narrower; the bias joins after it
-        h = (1 + self.eps) * h + g.summed() @ h + self.bias
-        return self.second(F.relu(h))  # type: ignore[no-any-return]
+        if self.narrow_first and isinstance(x, Tensor):
+            h = self.first((1 + self.eps) * x + g.summed() @ x)
+        else:  # the first layer commutes with the sum; the bias joins after it
+            h = self.first(x)
+            h = (1 + self.eps) * h + g.summed() @ h
+        return self.second(F.relu(self.norm(h + self.bias)))  # type: ignore[no-any-return]
+
+
+class GINEConv(nn.Module):
+    """GIN with edge features: ``MLP((1 + eps) x_i + sum_j w_ji relu(x_j + W e_ji))`` (Hu et al., 2020, arXiv:1905.12265).
+
+    Over multi-hot edge attributes ``W e`` is a sum of embeddings, one for each categorical attribute. The code of that paper adds
+    without the ReLU and gives self-loops an edge type; this is the form of OGB (Hu et al., 2020, arXiv:2005.00687).
+
+    Args:
+        in_channels: width of the input.
+        out_channels: width of the output.
+        edge_channels: columns ``B`` of ``edge_attr``.
+        expansion, hidden, mlp_norm, norm_momentum: as in :class:`GINConv`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        edge_channels: int,
+        expansion: int = 1,
+        hidden: int | None = None,
+        mlp_norm: bool = False,
+        norm_momentum: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if expansion < 1:
+            raise ValueError(f"expansion must be at least 1, got {expansion}")
+        hidden = hidden or expansion * out_channels
+        self.edge_channels = edge_channels
+        self.eps = nn.Parameter(torch.zeros(()))
+        self.edges = Linear(edge_channels, in_channels, bias=False)
+        self.first = Linear(in_channels, hidden)
+        self.norm = nn.BatchNorm1d(hidden, momentum=norm_momentum) if mlp_norm else nn.Identity()
+        self.second = Linear(hidden, out_channels)
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.eps)
+
+    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
+        x = x if isinstance(x, Tensor) else x.to_dense()
+        source = g.pattern.col.long()
+        messages = F.relu(x.index_select(0, source) + self.edges(edge_features(g, self.edge_channels)))  # [E, D]
+        into = g.cached("into", lambda: membership(g.pattern.ptr, g.edge_index[1]))
+        total = CSR(into) @ messages if g.edge_weight is None else weighted_sum(into, g.weights, messages)
+        return self.second(F.relu(self.norm(self.first((1 + self.eps) * x + total))))  # type: ignore[no-any-return]
+
+
+def edge_features(g: Graph, channels: int) -> Tensor:
+    """The edge attributes ``[E, B]`` in the features' float type.
+
+    Raises:
+        ValueError: the graph has none, or another number of columns.
+    """
+    attr = g.edge_attr
+    if attr is None:
+        raise ValueError(f"this encoder takes edge_attr with {channels} columns, and the graph has no edge_attr; gin does without")
+    attr = attr[:, None] if attr.dim() == 1 else attr
+    if attr.size(1) != channels:
+        raise ValueError(f"this encoder takes edge_attr with {channels} columns, and the graph has {attr.size(1)}")
+    return attr.to(g.x.dtype)
 
 
 class GATConv(nn.Module):
@@ -167,6 +255,7 @@ class GATConv(nn.Module):
         self.neighbours = Linear(in_channels, out_channels, bias=False)
         self.root = Linear(in_channels, out_channels, bias=False) if dynamic else None
         self.attention = nn.Parameter(torch.empty(1 if dynamic else 2, heads, out_channels // heads))
+        self.narrow_first = heads == 1 and not dynamic and in_channels < out_channels
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.reset_parameters()
 
@@ -176,20 +265,21 @@ class GATConv(nn.Module):
 
     def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
         pattern = g.looped()
-        h = self.neighbours(x)  # [N, H * C]
+        narrow = self.narrow_first and isinstance(x, Tensor)  # then the linear map waits for the sum, with which it commutes
+        h: Tensor = x if narrow else self.neighbours(x)  # type: ignore[assignment]  # [N, H * C]
         heads = h.unflatten(1, (self.heads, -1))  # [N, H, C]
         if self.root is not None:
             pairs = heads[pattern.col] + self.root(x).unflatten(1, (self.heads, -1))[pattern.row]  # [E, H, C]
             scores = (F.leaky_relu(pairs, 0.2) * self.attention[0]).sum(-1)
         else:
-            near, own = (heads * self.attention[0]).sum(-1), (heads * self.attention[1]).sum(-1)  # [N, H]
+            near, own = (h @ (self.neighbours.weight @ a.t()) if narrow else (heads * a).sum(-1) for a in self.attention)  # [N, H]
             scores = F.leaky_relu(near[pattern.col] + own[pattern.row], 0.2)
         if g.edge_weight is not None:
             scores = scores + g.looped_weights().log()[:, None]
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # half precision is not enough for a softmax
         alpha = F.dropout(segment_softmax(scores, pattern), self.dropout, self.training)  # [E, H]
         parts = [weighted_sum(pattern, alpha[:, k], heads[:, k]) for k in range(self.heads)]
-        return torch.cat(parts, dim=1) + self.bias
+        return (self.neighbours(parts[0]) if narrow else torch.cat(parts, dim=1)) + self.bias
 
 
 class JumpingKnowledge(nn.Module):

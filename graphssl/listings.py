@@ -15,12 +15,15 @@ ENCODERS: dict[str, str] = {
     "gatv2": "dynamic attention (Brody et al., 2022, arXiv:2105.14491)",
     "sage": "GraphSAGE, mean or max of neighbours (Hamilton et al., 2017, arXiv:1706.02216)",
     "gin": "graph isomorphism network, sum of neighbours (Xu et al., 2019, arXiv:1810.00826)",
+    "gine": "GIN with edge features, for molecules (Hu et al., 2020, arXiv:1905.12265)",
 }
 
 LOSSES: dict[str, str] = {
     "bootstrap": "one minus the mean cosine of prediction and target: BGRL (Thakoor et al., 2022, arXiv:2102.06514)",
     "info_nce": "InfoNCE, with intra-view negatives the loss of GRACE and SimCLR (Zhu et al., 2020, arXiv:2006.04131)",
     "jsd": "Jensen-Shannon estimate of mutual information: Deep InfoMax, InfoGraph (Hjelm et al., 2019, arXiv:1808.06670)",
+    "node_graph_jsd": "the same between nodes and graphs of a batch: InfoGraph (Sun et al., 2020, arXiv:1908.01000)",
+    "scaled_cosine": "(1 - cosine)^alpha of a reconstruction: GraphMAE (Hou et al., 2022, arXiv:2205.10803)",
     "bce": "binary cross-entropy of scores: DGI (Velickovic et al., 2019, arXiv:1809.10341)",
 }
 

@@ -9,22 +9,26 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from graphssl.batches import GraphBatches, stack_rows
+from graphssl.batches import GraphBatches
 from graphssl.building import encoder_config, make
 from graphssl.datasets import Dataset, load
 from graphssl.embedding import embed
 from graphssl.environment import environment, peak_rss_mb
 from graphssl.evaluation import Score, alignment, collapse_warning, diagnostics, evaluate, find_protocol
 from graphssl.files import folder_written
+from graphssl.graph import Graph
 from graphssl.objectives import Objective
 from graphssl.random import seeded
 from graphssl.recipes import Recipe
 from graphssl.runs import FORMAT, checksums, save_seed, write_json
-from graphssl.scoring import Seed, score_record, setting_of
+from graphssl.scoring import Seed, baselines, score_record, setting_of
 from graphssl.training import Step, TrainingDiverged, train
 
+DEFAULT_BATCH = 128  # graphs a step, of many, where the recipe does not say
+WATCHED = 2048  # graphs, of many, that the watch for collapse embeds
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
 
@@ -64,13 +68,13 @@ def run(
     start = time.perf_counter()
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
-        data = load(dataset, root).preprocess(recipe.features)
+        data = load_for(recipe, dataset, root)
         done: list[Seed] = []
         _batches(data, recipe)  # refuse before anything is scored
         if not _scored(data, recipe):
             watcher.warn(f"{data.name} has too few labels for a split: it is trained and embedded, and not scored")
         try:
-            raw = _score(stack_rows([g.x for g in data.graphs]), data, recipe, watcher, "raw features")
+            beside = _beside(data, recipe, watcher)
             for seed in seeds:
                 _train_seed(method, recipe, data, seed, folder / f"seed-{seed}", watcher, done)
                 if done[-1].interrupted:
@@ -86,7 +90,7 @@ def run(
         write_json(folder / "run.json", record)
         if done[-1].interrupted:
             return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
-        score = score_record(method, dataset, setting_of(data), recipe, done, raw)
+        score = score_record(method, dataset, setting_of(data, recipe), recipe, done, beside)
         write_json(folder / "score.json", score)
     return score
 
@@ -98,10 +102,10 @@ def _run_record(method: str, dataset: str, root: str | None, recipe: Recipe, dat
         "method": method,
         "dataset": dataset,
         "root": root,
-        "setting": setting_of(data),
+        "setting": setting_of(data, recipe),
         "interrupted": done[-1].interrupted,
         "recipe": recipe.model_dump(mode="json"),
-        "encoder": encoder_config(recipe, data.num_features),
+        "encoder": encoder_config(recipe, data.num_features, data.num_edge_features),
         "data": {"summary": data.summary(), "fingerprint": data.fingerprint, "source": data.source},
         "seeds": {str(s.seed): {"epochs": s.epochs, "steps": s.steps, "loss": s.loss} for s in done},
         "environment": environment(),
@@ -114,10 +118,10 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
     """Train, save and score one seed; it is ``done`` once it is saved."""
     result = Seed(seed)
     with seeded(seed):
-        objective = make(method, recipe, data.num_features)
+        objective = make(method, recipe, data.num_features, data.num_edge_features)
     untrained = embed(objective.encoder, data)
     result.untrained = _score(untrained, data, recipe, watcher, "untrained encoder")
-    start = diagnostics(untrained)
+    start = spread(untrained, data)
     steps = train(
         objective,
         _batches(data, recipe),
@@ -153,7 +157,7 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
             raise
         result.interrupted = True
     z = _finite(embed(objective.encoder, data))
-    result.diagnostics = diagnostics(z)
+    result.diagnostics = spread(z, data)
     warning = collapse_warning(result.diagnostics, start)
     if warning and not warned:
         watcher.warn(f"at the end: {warning}")
@@ -163,15 +167,34 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
         result.score = _score(z, data, recipe, watcher, f"seed {seed}")
 
 
+def load_for(recipe: Recipe, dataset: str, root: str | None) -> Dataset:
+    """The dataset as a recipe wants it: which features nodes carry, and how they are scaled.
+
+    Raises:
+        ValueError: a dataset that cannot be had, or not so.
+    """
+    return load(dataset, root, node_features=recipe.node_features).preprocess(recipe.features)
+
+
 def watch(objective: Objective, data: Dataset) -> dict[str, float]:
-    """Collapse diagnostics of the first training graph as it stands; with alignment where the objective has two views."""
+    """Collapse diagnostics of the first training graph, or of many graphs, as they stand; alignment too where there are two views."""
     g = data.train_graphs[0]
-    z = _finite(embed(objective.encoder, g))
+    if data.level == "graph" and g.num_graphs > WATCHED:
+        g = g.keep_graphs(torch.arange(0, g.num_graphs, -(-g.num_graphs // WATCHED)))
+    z = _finite(embed(objective.encoder, g, level=data.level))
     views = getattr(objective, "views", None)
-    if not views or not all(view.keeps_nodes for view in views):
-        return diagnostics(z)
+    if not views or not (data.level == "graph" or all(view.keeps_nodes for view in views)):
+        return spread(z, data)
     with seeded(0):
-        return {**diagnostics(z), "alignment": alignment(*(embed(objective.encoder, view(g)) for view in views))}
+        return {**spread(z, data), "alignment": alignment(*(embed(objective.encoder, view(g), level=data.level) for view in views))}
+
+
+def spread(z: Tensor, data: Dataset) -> dict[str, float]:
+    """Collapse diagnostics of an embedding; at graph level of its standardised columns, since sums over nodes all point one way."""
+    if data.level == "graph":
+        std = z.std(0, correction=0)
+        z = (z - z.mean(0)) / std.where(std > 1e-6 * z.abs().amax(0), 1)
+    return diagnostics(z)
 
 
 def _finite(z: Tensor) -> Tensor:
@@ -181,10 +204,33 @@ def _finite(z: Tensor) -> Tensor:
 
 
 def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
+    if data.level == "graph":
+        return _graph_batches(_seen_graphs(data, recipe), recipe.batch_size or DEFAULT_BATCH)
+    if recipe.inductive:
+        raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
     graphs = data.train_graphs
     if recipe.batch_size is not None and len(graphs) == 1:
         raise ValueError(f"batch_size is for training on several graphs, and {data.name} has one; got {recipe.batch_size}")
     return data if recipe.batch_size is None else GraphBatches(graphs, recipe.batch_size)
+
+
+def _graph_batches(graph: Graph, batch_size: int) -> GraphBatches:
+    """Batches of graphs; a last batch of one graph, to which there are no negatives, is left out."""
+    if batch_size == 1 and graph.num_graphs > 1:
+        raise ValueError("batch_size must be at least 2 where graphs are told apart, got 1")
+    return GraphBatches(graph, batch_size, drop_last=graph.num_graphs % batch_size == 1)
+
+
+def _seen_graphs(data: Dataset, recipe: Recipe) -> Graph:
+    """What pre-training sees at graph level: all graphs, or those of the train part."""
+    if not recipe.inductive:
+        return data.graph
+    if len(data.splits) != 1:
+        raise ValueError(
+            f"inductive keeps the test graphs from pre-training, which takes a single split; {data.name} has {len(data.splits)}: "
+            "pre-train on a set with a fixed split, or leave inductive out"
+        )
+    return data.graph.keep_graphs(data.split.train)
 
 
 def _scored(data: Dataset, recipe: Recipe) -> bool:
@@ -192,8 +238,15 @@ def _scored(data: Dataset, recipe: Recipe) -> bool:
     return bool(data.splits) or find_protocol(recipe.protocol).name != "fixed"
 
 
+def _beside(data: Dataset, recipe: Recipe, watcher: Watcher) -> dict[str, Score]:
+    if not _scored(data, recipe):
+        return {}
+    setting = setting_of(data, recipe)
+    return baselines(data, recipe.protocol, setting=setting, num_splits=recipe.num_splits, stage=watcher.stage)
+
+
 def _score(z: Any, data: Dataset, recipe: Recipe, watcher: Watcher, what: str) -> Score | None:
     if not _scored(data, recipe):
         return None
     watcher.stage(f"scoring {what}")
-    return evaluate(z, data, recipe.protocol, setting=setting_of(data), num_splits=recipe.num_splits)
+    return evaluate(z, data, recipe.protocol, setting=setting_of(data, recipe), num_splits=recipe.num_splits)

@@ -117,6 +117,8 @@ def _scores(record: dict[str, Any]) -> Table:
     table.add_row(f"{record['method']} on {record['dataset']}", *_cells(record), style="bold")
     table.add_row("untrained encoder", *_cells(record["untrained"]))
     table.add_row("raw features", *_cells(record["raw_features"]))
+    for name, row in record["baselines"].items():
+        table.add_row(name, *_cells(row))
     for told in record["reported"]:
         spread = "" if told["std"] is None else f"{told['std']:.2f}"
         table.add_row(f"published ({told['protocol']})", f"{told['score']:.2f}", "", spread)

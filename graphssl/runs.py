@@ -80,7 +80,7 @@ def load_run(path: str | Path, *, seed: int | None = None) -> Run:
         ValueError: the folder is not a run, is of a newer format, lacks that seed, or a file of it is damaged.
     """
     folder = Path(path)
-    record = _read_json(folder, MARK)
+    record = read_json(folder, MARK)
     _check_record(folder, record)
     seeds = [int(key) for key in record["seeds"]]
     if not seeds:
@@ -97,11 +97,13 @@ def load_run(path: str | Path, *, seed: int | None = None) -> Run:
         encoder.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"run: {weights} does not fit the encoder in run.json: {error}") from error
-    score = _read_json(folder, "score.json") if (folder / "score.json").exists() else None
+    score = read_json(folder, "score.json") if (folder / "score.json").exists() else None
     return Run(folder, record["method"], record["dataset"], seed, read_recipe(record), encoder.eval(), record, score)
 
 
 def _check_record(folder: Path, record: dict[str, Any]) -> None:
+    if (kind := record.get("kind")) is not None:
+        raise ValueError(f"run: {folder} is a {kind} run, a model with a head and no pre-trained encoder: graphssl predict {folder} FILE uses it")
     number = record.get("format")
     if isinstance(number, int) and number > FORMAT:
         raise ValueError(f"run: {folder} has format {number}, newer than this version of graphssl reads ({FORMAT})")
@@ -127,7 +129,12 @@ def read_recipe(record: dict[str, Any]) -> Recipe:
         raise ValueError(f"run: the recipe in {MARK} is not valid: {f'{place}: ' if place else ''}{problem['msg']}") from error
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """The record in a file of a run folder.
+
+    Raises:
+        ValueError: no folder, no such file, or no record in it.
+    """
     path = folder / name
     if not folder.is_dir():
         raise ValueError(f"run: {folder} is not a folder")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from torch import Tensor
@@ -15,11 +16,12 @@ from graphssl.datasets import Dataset
 from graphssl.embedding import embed
 from graphssl.encoders import build
 from graphssl.environment import peak_rss_mb
-from graphssl.evaluation import Score, cluster, evaluate, knn_probe, low_label_probe
+from graphssl.evaluation import Score, cluster, evaluate, find_protocol, knn_probe, low_label_probe, morgan_fingerprints, summed_features, wl_score
 from graphssl.random import seeded
 from graphssl.recipes import Recipe
 from graphssl.runs import Run
 
+RAW = "raw features"
 Spread = dict[str, float | None]
 Probe = Literal["linear", "knn", "cluster", "low-label"]
 
@@ -40,7 +42,9 @@ class Seed:
     untrained: Score | None = None
 
 
-def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds: Sequence[Seed], raw: Score | None) -> dict[str, Any]:
+def score_record(
+    method: str, dataset: str, setting: str, recipe: Recipe, seeds: Sequence[Seed], beside: dict[str, Score]
+) -> dict[str, Any]:
     """What ``score.json`` holds: the score over seeds, its baselines, and the cost. Shares, not per cent; null where there is none."""
     scores = [s.score for s in seeds if s.score is not None]
     first = scores[0] if scores else None
@@ -60,7 +64,8 @@ def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds:
         "values": [list(s.values) for s in scores],
         "converged": all(s.converged for s in scores),
         "untrained": over_seeds([s.untrained for s in seeds if s.untrained is not None]),
-        "raw_features": {"mean": raw and raw.mean, "std_splits": raw and raw.std_splits},
+        "raw_features": _without_seeds(beside.get(RAW)),
+        "baselines": {name: _without_seeds(score) for name, score in beside.items() if name != RAW},
         "reported": [reported.model_dump() for reported in recipe.reported],
         "recipe_source": recipe.source,
         "epochs": max(s.epochs for s in seeds),
@@ -69,6 +74,38 @@ def score_record(method: str, dataset: str, setting: str, recipe: Recipe, seeds:
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "diagnostics": seeds[0].diagnostics,
     }
+
+
+def baselines(
+    data: Dataset, protocol: str, *, setting: str, num_splits: int | None = None, stage: Callable[[str], None] = lambda text: None
+) -> dict[str, Score]:
+    """Scores of what needs no training: the raw features (of a graph, their sum over its nodes), and what else is customary beside them.
+
+    At graph level these are the Weisfeiler-Lehman subtree kernel, under the protocols that fit a kernel, and for molecules whose SMILES
+    are known, Morgan fingerprints, where rdkit is installed.
+    """
+    stage(f"scoring {RAW}")
+    raw = raw_features(data)
+    scores = {RAW: evaluate(raw, data, protocol, setting=setting, num_splits=num_splits)}
+    if data.level == "node":
+        return scores
+    if find_protocol(protocol).classifier == "svm":
+        stage("scoring the WL kernel")
+        scores["WL kernel"] = wl_score(data, protocol, setting=setting, num_splits=num_splits)
+    elif data.ids is not None and find_spec("rdkit") is not None:
+        stage("scoring Morgan fingerprints")
+        bits = morgan_fingerprints(data.ids)
+        scores["Morgan fingerprints"] = evaluate(bits, data, protocol, setting=setting, num_splits=num_splits)
+    return scores
+
+
+def raw_features(data: Dataset) -> Tensor | CSR:
+    """The features themselves, a row for each row of ``y``: of a node its own, of a graph their sum over its nodes."""
+    return summed_features(data.graph) if data.level == "graph" else stack_rows([g.x for g in data.graphs])
+
+
+def _without_seeds(score: Score | None) -> Spread:
+    return {"mean": score and score.mean, "std_splits": score and score.std_splits}
 
 
 def over_seeds(scores: Sequence[Score]) -> Spread:
@@ -82,9 +119,9 @@ def over_seeds(scores: Sequence[Score]) -> Spread:
     }
 
 
-def setting_of(data: Dataset) -> str:
+def setting_of(data: Dataset, recipe: Recipe) -> str:
     """``inductive`` where the test graphs are kept from pre-training, else ``transductive``."""
-    return "inductive" if data.is_inductive else "transductive"
+    return "inductive" if data.is_inductive or recipe.inductive else "transductive"
 
 
 def reevaluate(
@@ -111,7 +148,7 @@ def reevaluate(
         raise ValueError(f"probe {probe} takes the labels of all graphs, and {first.dataset} is inductive; allowed: linear, knn")
     protocol = protocol or first.recipe.protocol
     num_splits = num_splits or (first.recipe.num_splits if protocol == first.recipe.protocol else None)
-    setting = setting_of(data)
+    setting = setting_of(data, first.recipe)
 
     def measure(z: Tensor | CSR) -> dict[str, Score | Spread]:
         if probe == "linear":
@@ -125,9 +162,9 @@ def reevaluate(
 
     trained = [measure(embed(run.encoder, data)) for run in runs]
     untrained = [measure(embed(_untrained(run), data)) for run in runs]
-    raw = measure(stack_rows([g.x for g in data.graphs]))
+    raw = measure(raw_features(data))
     rows = {}
-    for name, several in ((f"{first.method} on {first.dataset}", trained), ("untrained encoder", untrained), ("raw features", [raw])):
+    for name, several in ((f"{first.method} on {first.dataset}", trained), ("untrained encoder", untrained), (RAW, [raw])):
         for part in several[0]:
             rows[name + part] = _over([found[part] for found in several])
     described = next((score for score in trained[0].values() if isinstance(score, Score)), None)

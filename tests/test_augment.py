@@ -791,7 +791,7 @@ def test_random_choice_follows_its_weights() -> None:
         (lambda: MaskFeatures(0.5, mode="row"), "mode must be one of 'column', 'entry', 'node', got 'row'"),  # type: ignore[arg-type]
         (lambda: DropNodes(-1), "p must be"),
         (lambda: Subgraph(0.0), "ratio must be above 0"),
-        (lambda: Subgraph(0.5, how="hop"), "how must be one of 'walk', 'nodes', got 'hop'"),  # type: ignore[arg-type]
+        (lambda: Subgraph(0.5, how="hop"), "how must be one of 'walk', 'grow', 'nodes', got 'hop'"),  # type: ignore[arg-type]
         (lambda: Subgraph(0.5, restart=1.1), "restart must be"),
         (lambda: Subgraph(0.5, reach=0), "reach must be at least 1, got 0"),
         (lambda: Diffuse("markov"), "kind must be one of 'ppr', 'heat'"),  # type: ignore[arg-type]

@@ -100,7 +100,7 @@ def test_graphs_that_do_not_fit_are_named(parts: list[Graph], words: list[str]) 
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
 def test_every_graph_once_an_epoch(size: int, shuffle: bool) -> None:
-    batches = GraphBatches(numbered(), size, shuffle)
+    batches = GraphBatches(numbered(), size, shuffle=shuffle)
     for _ in range(3):
         seen = numbers(list(batches))
         assert sorted(chain(*seen)) == list(range(7))
@@ -130,3 +130,80 @@ def test_bad_arguments_are_named(graphs_: list[Graph], size: int, words: list[st
     for word in words:
         with pytest.raises(ValueError, match=word):
             GraphBatches(graphs_, size)
+
+
+def test_one_graph_that_holds_many_gives_the_same_batches() -> None:
+    parts = numbered()
+    for one, other in zip(GraphBatches(parts, 3, shuffle=False), GraphBatches(side_by_side(parts), 3, shuffle=False), strict=True):
+        assert torch.equal(one.dense_x(), other.dense_x())
+        assert torch.equal(one.edge_index, other.edge_index)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(7, [3, 3]), (2, [2]), (6, [3, 3])])
+def test_a_short_last_batch_can_be_left_out(count: int, sizes: list[int]) -> None:
+    batches = GraphBatches(numbered(count), 3, drop_last=True)
+    assert [g.num_graphs for g in batches] == sizes
+    assert len(batches) == len(sizes)
+
+
+def test_labels_ride_along() -> None:
+    parts = [replace(g, y=torch.tensor([k])) for k, g in enumerate(numbered())]
+    for batch in GraphBatches(parts, 3):
+        assert batch.y is not None
+        assert batch.y.tolist() == numbers([batch])[0]
+
+
+# ---------------------------------------------------------------------- taking graphs out of a batch
+
+MIXED = [graphs.undirected(), graphs.with_loops(), graphs.no_edges(), graphs.one_node(), graphs.with_parallel_edges(), graphs.sparse()]
+
+
+def mixed(*, sparse: bool = False, weights: bool = False, directed: bool = False) -> list[Graph]:
+    """Awkward graphs that may stand side by side."""
+    parts = [g.with_x(CSR.from_dense(g.dense_x()) if sparse else g.dense_x()) for g in MIXED]
+    parts = [graphs.directed(), *parts] if directed else parts
+    return [graphs.with_weights(g) for g in parts] if weights else parts
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [5, 0, 3], [2], [4, 4, 1], []])
+@pytest.mark.parametrize("options", [{}, {"sparse": True}, {"weights": True}, {"directed": True}], ids=str)
+def test_graphs_taken_out_are_those_put_in(order: list[int], options: dict[str, bool]) -> None:
+    parts = mixed(**options)
+    whole = side_by_side(parts)
+    if not order:
+        with pytest.raises(ValueError, match="at least one"):
+            whole.keep_graphs(torch.tensor([], dtype=torch.long))
+        return
+    taken = whole.keep_graphs(torch.tensor(order))
+    expected = side_by_side([parts[k] for k in order])
+    assert type(taken.x) is type(whole.x)
+    assert torch.equal(taken.dense_x(), expected.dense_x())
+    assert torch.equal(taken.edge_index, expected.edge_index)
+    assert torch.equal(taken.graph_ids, expected.graph_ids)
+    assert torch.equal(taken.dense_x(), whole.dense_x()[taken.node_ids])
+    assert taken.num_graphs == len(order)
+    assert torch.equal(taken.node_ptr, expected.node_ptr)
+    for name in ("edge_weight", "edge_attr"):
+        one, other = getattr(taken, name), getattr(expected, name)
+        assert (one is None) == (other is None)
+        assert one is None or torch.equal(one, other)
+    if whole.reverse is not None:
+        assert taken.reverse is not None
+        assert torch.equal(taken.edge_index[:, taken.reverse], taken.edge_index.flip(0))
+        assert torch.equal(taken.reverse, expected.reverse)
+    close(taken.normalised().to_dense(), expected.normalised().to_dense(), 1e-6)
+    close(taken.normalised().t().to_dense(), expected.normalised().t().to_dense(), 1e-6)
+
+
+def test_graphs_taken_out_twice_are_taken_out_once() -> None:
+    whole = side_by_side(mixed())
+    first = whole.keep_graphs(torch.tensor([5, 3, 1, 0]))
+    second, once = first.keep_graphs(torch.tensor([2, 0])), whole.keep_graphs(torch.tensor([1, 5]))
+    assert torch.equal(second.node_ids, once.node_ids)
+    assert torch.equal(second.edge_index, once.edge_index)
+    assert torch.equal(second.reverse, once.reverse)
+
+
+def test_seeds_stay_where_they_are() -> None:
+    with pytest.raises(ValueError, match="num_seeds"):
+        graphs.seeded().keep_graphs(torch.tensor([0]))

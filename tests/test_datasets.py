@@ -594,7 +594,7 @@ def test_fingerprint_is_of_the_content() -> None:
         ),
         (Data(x=X, edge_index=EDGES, y=torch.arange(20), val_mask=torch.ones(20) > 0), "train mask is missing"),
         (HeteroData(), "got HeteroData"),
-        (small_pyg_dataset(3), "dataset of 3 graphs"),
+        (small_pyg_dataset(3), r"graph 0 of 3 has labels y of shape \(20,\)"),
         ({"x": X}, "got dict"),
         (3, "got int"),
     ],

@@ -17,6 +17,7 @@ from checks import batch_is_one_by_one, close, double, permutation_equivariant, 
 from torch import Tensor, nn
 
 from graphssl.adjacency import CSR
+from graphssl.building import TAKES_EDGES
 from graphssl.encoders import ENCODERS, GAT, GCN, GIN, GNN, GATv2, GraphSAGE, build, config_of
 from graphssl.graph import Graph
 from graphssl.layers import (
@@ -39,6 +40,7 @@ KINDS: dict[str, Callable[..., GNN]] = {
     "sage-mean": GraphSAGE,
     "sage-max": lambda i, c, **options: GraphSAGE(i, c, aggregation="max", **options),
     "gin": GIN,
+    "gin-wide": lambda i, c, **options: GIN(i, c, expansion=2, **options),
 }
 NORMS = ("batch", "layer", "graph", "graphnorm", "none")
 SKIPS = ("none", "residual", "dense")
@@ -544,4 +546,6 @@ def test_features_of_another_width_are_refused() -> None:
 
 
 def test_table() -> None:
-    assert all(fn(4, [8]).out_channels == 8 for fn in ENCODERS.values())
+    for name, fn in ENCODERS.items():
+        options = {"edge_channels": 3} if name in TAKES_EDGES else {}
+        assert fn(4, [8], **options).out_channels == 8

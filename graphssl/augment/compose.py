@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from graphssl.augment.views import Augmentation, aligned
+from graphssl.batches import side_by_side
 from graphssl.graph import Graph
 
 
@@ -66,11 +68,10 @@ class Compose:
 class RandomChoice:
     """One of several augmentations, drawn at each call, as GraphCL does (You et al., 2020, arXiv:2010.13902).
 
-    One draw decides for the whole batch of graphs; GraphCL draws for each graph.
-
     Args:
         *views: the augmentations.
         weights: how likely each is, in any unit; ``None``: equally.
+        per_graph: draw for each graph of a batch on its own, as GraphCL does; by default one draw decides for the whole batch.
 
     Raises:
         ValueError: no augmentation, or weights that are not one non-negative number for each.
@@ -84,14 +85,16 @@ class RandomChoice:
 
     views: tuple[Augmentation, ...]
     weights: tuple[float, ...] | None
+    per_graph: bool
 
-    def __init__(self, *views: Augmentation, weights: Sequence[float] | None = None) -> None:
+    def __init__(self, *views: Augmentation, weights: Sequence[float] | None = None, per_graph: bool = False) -> None:
         object.__setattr__(self, "views", aligned(views, may_drop=True))
         if weights is not None:
             weights = tuple(weights)
             if len(weights) != len(views) or not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) <= 0:
                 raise ValueError(f"weights must be {len(views)} numbers, none below 0 and not all 0, got {weights!r}")
         object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "per_graph", per_graph)
 
     @property
     def keeps_nodes(self) -> bool:
@@ -100,4 +103,31 @@ class RandomChoice:
 
     def __call__(self, g: Graph) -> Graph:
         weights = torch.ones(len(self.views)) if self.weights is None else torch.tensor(self.weights, dtype=torch.float64)
-        return self.views[int(torch.multinomial(weights, 1))](g)
+        if not self.per_graph or g.num_graphs == 1:
+            return self.views[int(torch.multinomial(weights, 1))](g)
+        return one_for_each(g, self.views, torch.multinomial(weights, g.num_graphs, replacement=True))
+
+
+def one_for_each(g: Graph, views: Sequence[Augmentation], choice: Tensor) -> Graph:
+    """Graph ``k`` of the batch as ``views[choice[k]]`` shows it, ``choice`` ``[G]``; graphs stay in order.
+
+    Each view is called once, on the batch of the graphs that drew it.
+
+    Raises:
+        ValueError: a graph of which only the first rows count (``num_seeds``), or views of which some drop ``edge_attr`` and some do not.
+
+    Example:
+        >>> from graphssl.augment import DropEdges
+        >>> from graphssl.batches import side_by_side
+        >>> path = Graph.of((torch.eye(2), torch.tensor([[0, 1], [1, 0]])))
+        >>> one_for_each(side_by_side([path] * 3), [Identity(), DropEdges(1.0)], torch.tensor([1, 0, 1])).edge_index.tolist()
+        [[3, 2], [2, 3]]
+    """
+    order = choice.to(g.device).argsort(stable=True)
+    counts = torch.bincount(choice, minlength=len(views)).tolist()
+    drawn = [(view, index) for view, index in zip(views, order.split(counts), strict=True) if index.numel()]
+    if len(drawn) == 1:
+        return drawn[0][0](g)
+    parts = [view(g.keep_graphs(index)) for view, index in drawn]
+    together = replace(side_by_side(parts), node_id=torch.cat([part.node_ids for part in parts]))
+    return together.keep_graphs(order.argsort())

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from graphssl.augment.views import below, check_share, first_of_each, graph_sizes, shuffled
+from graphssl.augment.views import below, check_share, drawn, first_of_each, graph_sizes, share_of, shuffled
 from graphssl.graph import Graph
 
 
@@ -23,6 +23,8 @@ class DropEdges:
         p: probability that an edge is dropped, from 0 to 1.
         directed: a coin for each direction, as in the authors' codes of GRACE, BGRL, GCA and CCA-SSG; the view counts as
             a directed graph. A directed graph is always treated so.
+        exact: drop ``int(p * M)`` edges of each graph of ``M``, drawn uniformly, as GraphCL does (You et al., 2020, arXiv:2010.13902),
+            instead of tossing coins; ``M`` counts what would have a coin.
 
     Raises:
         ValueError: ``p`` is not from 0 to 1.
@@ -37,6 +39,7 @@ class DropEdges:
 
     p: float
     directed: bool = False
+    exact: bool = False
     keeps_nodes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -44,12 +47,23 @@ class DropEdges:
 
     def __call__(self, g: Graph) -> Graph:
         if self.directed or not g.is_undirected:
-            keep = torch.rand(g.num_edges, device=g.device) >= self.p
+            edges = torch.arange(g.num_edges, device=g.device)
+            keep = self._exactly(g, edges) if self.exact else torch.rand(g.num_edges, device=g.device) >= self.p
             return g.keep_edges(keep.index_fill_(0, loops(g), True))
         pair, first = edge_pairs(g)
         keep = torch.rand(first.numel() + 1, device=g.device) >= self.p
+        if self.exact:
+            keep[:-1] = self._exactly(g, first)
         keep[-1:] = True
         return g.keep_edges(keep.index_select(0, pair), symmetric=True)
+
+    def _exactly(self, g: Graph, edges: Tensor) -> Tensor:
+        """Which of ``edges`` ``[M]`` stay where a number of each graph's, self-loops not counted, goes."""
+        source, target = g.edge_index[:, edges]
+        proper = (source != target).nonzero().squeeze(1)
+        graph = g.graph_ids[target[proper]]
+        gone = drawn(graph, share_of(self.p, torch.bincount(graph, minlength=g.num_graphs)))
+        return torch.ones_like(edges, dtype=torch.bool).index_fill_(0, proper[gone], False)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import CSR
-from graphssl.augment.views import check_choice, check_share, shuffled
+from graphssl.adjacency import CSR, Pattern, row_pointers
+from graphssl.augment.views import check_choice, check_share, drawn, graph_sizes, share_of, shuffled
 from graphssl.graph import Graph
+from graphssl.heads import mean_per_graph
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,13 @@ class MaskFeatures:
     Args:
         p: probability of a zero, from 0 to 1.
         mode: ``"column"``, ``"entry"`` or ``"node"``.
+        fill: what a masked node gets in place of its features: ``"zero"``, ``"noise"`` (normal, mean and standard deviation 0.5) or
+            ``"mean"`` (of the features of its graph). The last two are GraphCL's (You et al., 2020, arXiv:2010.13902; noise for the TU
+            sets, the mean for transfer) and need mode ``"node"``.
+        exact: mask ``int(p * n)`` nodes of each graph of ``n``, drawn uniformly, instead of tossing coins; needs mode ``"node"``.
 
     Raises:
-        ValueError: ``p`` is not from 0 to 1, or ``mode`` is none of the three.
+        ValueError: ``p`` is not from 0 to 1, ``mode`` or ``fill`` is none of those, or an option of mode ``"node"`` with another.
 
     Example:
         >>> g = Graph.of((torch.ones(3, 5), torch.tensor([[0, 1], [1, 2]])))
@@ -43,24 +48,38 @@ class MaskFeatures:
 
     p: float
     mode: Literal["column", "entry", "node"] = "column"
+    fill: Literal["zero", "noise", "mean"] = "zero"
+    exact: bool = False
     keeps_nodes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_share("p", self.p)
         check_choice("mode", self.mode, ("column", "entry", "node"))
+        check_choice("fill", self.fill, ("zero", "noise", "mean"))
+        if self.mode != "node" and (self.fill != "zero" or self.exact):
+            raise ValueError(f"fill and exact are for mode 'node', got mode {self.mode!r} with fill {self.fill!r}, exact {self.exact}")
 
     def __call__(self, g: Graph) -> Graph:
         if self.mode == "column":
             return g.with_x(keep_columns(g, torch.rand(g.num_graphs, g.num_features, device=g.device) >= self.p))
-        x = g.x
         if self.mode == "node":
-            keep = (torch.rand(g.num_nodes, device=g.device) >= self.p).to(x.dtype)
-            if isinstance(x, CSR):
-                return g.with_x(x.with_values(x.values() * keep.index_select(0, x.pattern.row)))
-            return g.with_x(x * keep[:, None])
-        values = x.values() if isinstance(x, CSR) else x
+            return g.with_x(self._masked_nodes(g))
+        values = g.x.values() if isinstance(g.x, CSR) else g.x
         values = values * (torch.rand(values.shape, device=g.device) >= self.p)
-        return g.with_x(x.with_values(values) if isinstance(x, CSR) else values)
+        return g.with_x(g.x.with_values(values) if isinstance(g.x, CSR) else values)
+
+    def _masked_nodes(self, g: Graph) -> Tensor | CSR:
+        x = g.x
+        masked = drawn(g.graph_ids, share_of(self.p, graph_sizes(g))) if self.exact else torch.rand(g.num_nodes, device=g.device) < self.p
+        if self.fill == "zero":
+            keep = (~masked).to(x.dtype)
+            return x.with_values(x.values() * keep.index_select(0, x.pattern.row)) if isinstance(x, CSR) else x * keep[:, None]
+        rows = masked.nonzero().squeeze(1)
+        if self.fill == "noise":
+            new = 0.5 + 0.5 * torch.randn(rows.numel(), g.num_features, dtype=x.dtype, device=g.device)
+        else:
+            new = mean_per_graph(g.dense_x(), g.graph_id, g.num_graphs)[g.graph_ids[rows]]
+        return _with_rows(x, rows, new) if isinstance(x, CSR) else x.index_copy(0, rows, new)
 
 
 @dataclass(frozen=True)
@@ -92,3 +111,13 @@ def keep_columns(g: Graph, keep: Tensor) -> Tensor | CSR:
     if isinstance(x, CSR):
         return x.with_values(x.values() * keep[g.graph_id[x.pattern.row], x.pattern.col.long()])
     return x * keep.index_select(0, g.graph_id)
+
+
+def _with_rows(x: CSR, rows: Tensor, new: Tensor) -> CSR:
+    """``x`` with the dense ``new`` ``[M, F]`` in place of its ``rows`` ``[M]``."""
+    stays = torch.ones(x.size(0), dtype=torch.bool, device=x.device).index_fill_(0, rows, False)[x.pattern.row]
+    row = torch.cat([x.pattern.row[stays], rows.repeat_interleave(new.size(1))])
+    col = torch.cat([x.pattern.col[stays].long(), torch.arange(new.size(1), device=x.device).repeat(rows.numel())])
+    order = row.argsort(stable=True)
+    pattern = Pattern(row_pointers(row[order], x.size(0)), col[order], x.size(1))
+    return CSR(pattern, torch.cat([x.values()[stays], new.flatten()])[order])

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from graphssl.augment.views import below, check_choice, check_share, first_of_each, graph_sizes, shuffled
+from graphssl.augment.views import below, check_choice, check_share, drawn, first_of_each, graph_sizes, share_of, shuffled
 from graphssl.graph import Graph
 
 NEVER = 2**62  # a time after all others
@@ -22,7 +22,8 @@ class DropNodes:
     its nodes keeps one, drawn uniformly, and a batch with seed nodes keeps at least one seed.
 
     Args:
-        p: probability that a node is dropped, from 0 to 1. GraphCL drops a fixed number instead of tossing coins.
+        p: probability that a node is dropped, from 0 to 1.
+        exact: drop ``int(p * n)`` nodes of each graph of ``n``, drawn uniformly, as GraphCL does, instead of tossing coins.
 
     Raises:
         ValueError: ``p`` is not from 0 to 1.
@@ -35,6 +36,7 @@ class DropNodes:
     """
 
     p: float
+    exact: bool = False
     keeps_nodes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -42,8 +44,12 @@ class DropNodes:
 
     def __call__(self, g: Graph) -> Graph:
         coin = torch.rand(g.num_nodes, device=g.device)
-        best = coin.new_zeros(g.num_graphs).scatter_reduce(0, g.graph_ids, coin, "amax")
-        keep = (coin >= self.p) | ((coin == best[g.graph_ids]) & (best < self.p)[g.graph_ids])
+        if self.exact:
+            sizes = graph_sizes(g)
+            keep = ~drawn(g.graph_ids, share_of(self.p, sizes).minimum(sizes - 1))
+        else:
+            best = coin.new_zeros(g.num_graphs).scatter_reduce(0, g.graph_ids, coin, "amax")
+            keep = (coin >= self.p) | ((coin == best[g.graph_ids]) & (best < self.p)[g.graph_ids])
         if g.num_seeds:
             seeds = coin[: g.num_seeds]
             keep[: g.num_seeds] |= (seeds == seeds.max()) & ~keep[: g.num_seeds].any()
@@ -60,11 +66,17 @@ class Subgraph:
     has nowhere to go, or met nothing for ``2 * reach`` steps, starts again at a random node. All graphs are walked at once; after
     ``20 * reach`` steps, nodes drawn at random make up what is missing. With ``how="nodes"`` all are drawn at random.
 
-    Where the graph has seed nodes, walks begin at seeds, so that at least one stays.
+    With ``how="grow"`` a random node takes in a random one of those that send an edge to what is there already, and so on; where there
+    is none, growth starts again at a random node. It is what the official code means to do (there the neighbours of new nodes do not
+    join the choice), and found here for all graphs at once: a node that waits for an exponentially distributed time from when it could
+    first join is as likely as any other to be next, so the order of growth is that of shortest paths over waiting times. Paths longer
+    than ``20 * reach`` edges are cut.
+
+    Where the graph has seed nodes, walks and growth begin at seeds, so that at least one stays.
 
     Args:
         ratio: share of nodes to keep, above 0 up to 1. GraphCL keeps 0.2 (unsupervised) or 0.8 (transfer).
-        how: ``"walk"`` or ``"nodes"``.
+        how: ``"walk"``, ``"grow"`` or ``"nodes"``.
         restart: probability to go back to the root.
         reach: nodes that one walk is meant to find; a graph that keeps more is walked from several roots at once. Small
             graphs are so walked from one root, as in GraphCL, and large ones in a bounded number of steps.
@@ -80,7 +92,7 @@ class Subgraph:
     """
 
     ratio: float
-    how: Literal["walk", "nodes"] = "walk"
+    how: Literal["walk", "grow", "nodes"] = "walk"
     restart: float = 0.15
     reach: int = 50
     keeps_nodes: ClassVar[bool] = False
@@ -89,7 +101,7 @@ class Subgraph:
         check_share("ratio", self.ratio)
         if self.ratio == 0:
             raise ValueError("ratio must be above 0 and at most 1, got 0")
-        check_choice("how", self.how, ("walk", "nodes"))
+        check_choice("how", self.how, ("walk", "grow", "nodes"))
         check_share("restart", self.restart)
         if self.reach < 1:
             raise ValueError(f"reach must be at least 1, got {self.reach!r}")
@@ -102,6 +114,8 @@ class Subgraph:
             time[torch.randint(g.num_seeds, (1,), device=g.device)] = 0
         if self.how == "walk" and g.num_edges:
             self._walk(g, wanted, time)
+        if self.how == "grow":
+            time = self._grown(g, wanted, time == 0)
         order = shuffled(g.graph_ids)
         order = order[time[order].argsort(stable=True)]  # nodes met at one step, or never, in random order
         order = order[g.graph_ids[order].argsort(stable=True)]
@@ -131,3 +145,20 @@ class Subgraph:
                 found = torch.bincount(g.graph_ids[time < NEVER], minlength=g.num_graphs)
                 if bool((found >= wanted).all()):
                     return
+
+    def _grown(self, g: Graph, wanted: Tensor, root: Tensor) -> Tensor:
+        """When each node joins, ``[N]``; nodes of ``root`` ``[N]`` are first to start."""
+        sizes, (source, target) = graph_sizes(g), g.edge_index
+        order = shuffled(g.graph_ids)
+        turn = torch.empty(g.num_nodes, dtype=torch.float64, device=g.device)
+        turn[order] = torch.arange(g.num_nodes, dtype=torch.float64, device=g.device)  # ascending inside each graph
+        turn -= (sizes.cumsum(0) - sizes)[g.graph_ids]
+        wait = torch.empty_like(turn).exponential_()
+        time = turn.where(~root, -1) * (1 + wait.sum())  # where nothing reaches a node, it starts on its own, after all that began before
+        wait = wait[source]
+        for step in range(1, min(20 * self.reach, int(wanted.max()))):
+            sooner = time.scatter_reduce(0, source, time[target] + wait, "amin")
+            if step % 4 == 0 and torch.equal(sooner, time):
+                break
+            time = sooner
+        return time

@@ -45,7 +45,7 @@ def aligned(views: Iterable[Augmentation], *, may_drop: bool = False) -> tuple[A
         2
         >>> aligned([DropNodes(0.2)])
         Traceback (most recent call last):
-        ValueError: views must keep all nodes here, and DropNodes(p=0.2) drops some: contrast what both views kept ...
+        ValueError: views must keep all nodes here, and DropNodes(p=0.2, exact=False) drops some: contrast what both views kept ...
     """
     views = (views,) if isinstance(views, Augmentation) else tuple(views)
     if not views:
@@ -108,6 +108,17 @@ def first_of_each(order: Tensor, group: Tensor, counts: Tensor) -> Tensor:
     sorted_group = group[order]
     rank = torch.arange(order.numel(), device=order.device) - start[sorted_group]
     return order[rank < counts[sorted_group]]
+
+
+def share_of(p: float, sizes: Tensor) -> Tensor:
+    """``int(p * size)`` of each size ``[G]``, whatever ``p`` is in binary (0.1 of 30 are 3)."""
+    return (p * sizes.double() + 1e-9).long()
+
+
+def drawn(group: Tensor, counts: Tensor) -> Tensor:
+    """``counts[k]`` random items of each group ``k`` as a mask ``[M]``; ``group`` ``[M]`` need not be sorted."""
+    mask = torch.zeros(group.numel(), dtype=torch.bool, device=group.device)
+    return mask.index_fill_(0, first_of_each(shuffled(group), group, counts), True)
 
 
 def below(bound: Tensor) -> Tensor:

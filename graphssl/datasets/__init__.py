@@ -10,42 +10,58 @@ from typing import TYPE_CHECKING
 from graphssl.lazy import lazy
 
 if TYPE_CHECKING:
+    from graphssl.datasets.collection import from_graphs
     from graphssl.datasets.dataset import Dataset
     from graphssl.datasets.embedded import contextual_sbm, degree_features, digits, karate
     from graphssl.datasets.files import DatasetNotFound
+    from graphssl.datasets.folder import from_folder
     from graphssl.datasets.loading import load
+    from graphssl.datasets.molecules import NeedsRdkit, smiles_graphs
     from graphssl.datasets.own import from_npz, from_object
+    from graphssl.datasets.scaffold import scaffold_split
     from graphssl.datasets.splits import Split, few_labels_split, from_masks, random_splits, split_hash
     from graphssl.datasets.table import DATASETS, Entry
+    from graphssl.datasets.tables import from_table
 
 __all__ = [
     "DATASETS",
     "Dataset",
     "DatasetNotFound",
     "Entry",
+    "NeedsRdkit",
     "Split",
     "contextual_sbm",
     "degree_features",
     "digits",
     "few_labels_split",
+    "from_folder",
+    "from_graphs",
     "from_masks",
     "from_npz",
     "from_object",
+    "from_table",
     "karate",
     "load",
     "random_splits",
+    "scaffold_split",
+    "smiles_graphs",
     "split_hash",
 ]
 
 __getattr__ = lazy(
     __name__,
     {
+        "collection": ("from_graphs",),
         "dataset": ("Dataset",),
         "embedded": ("contextual_sbm", "degree_features", "digits", "karate"),
         "files": ("DatasetNotFound",),
+        "folder": ("from_folder",),
         "loading": ("load",),
+        "molecules": ("NeedsRdkit", "smiles_graphs"),
         "own": ("from_npz", "from_object"),
+        "scaffold": ("scaffold_split",),
         "splits": ("Split", "few_labels_split", "from_masks", "random_splits", "split_hash"),
         "table": ("DATASETS", "Entry"),
+        "tables": ("from_table",),
     },
 )

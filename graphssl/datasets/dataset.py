@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,17 +16,20 @@ from graphssl.adjacency import CSR
 from graphssl.datasets.splits import Split, labelled_rows
 from graphssl.graph import Graph
 
-METRICS = ("accuracy", "micro_f1", "roc_auc")
+ERRORS = ("rmse", "mae")  # metrics of regression: in the target's units, and the smaller the better
+METRICS = ("accuracy", "micro_f1", "roc_auc", "average_precision", *ERRORS)
+LEVELS = ("node", "graph")
+Task = Literal["classification", "multilabel", "regression"]
 PARTS = ("train", "val", "test")
 PREPROCESSING = ("none", "row-normalize", "standardize", "row-normalize+standardize")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Graphs whose nodes, in order, are the rows of ``y``; never changed once made.
+    """Graphs whose nodes, in order, are the rows of ``y``; or one batch of many graphs, each of which is a row. Never changed once made.
 
-    A transductive dataset is one graph whose nodes a split divides. An inductive one is several graphs, each of which is train,
-    val or test as a whole (``parts``).
+    At node level, a transductive dataset is one graph whose nodes a split divides; an inductive one is several graphs, each of which is
+    train, val or test as a whole (``parts``). At graph level, ``graphs`` holds one :class:`Graph` with all graphs side by side.
 
     Raises:
         ValueError: labels of the wrong length or kind, a split that points outside or at an unlabelled row, graphs whose features disagree.
@@ -39,11 +43,15 @@ class Dataset:
 
     name: str
     graphs: tuple[Graph, ...]
-    y: Tensor  # [N] int64, -1 is unlabelled; or [N, C] float of 0, 1 and NaN (multi-label)
+    y: Tensor  # [R] int64, -1 is unlabelled; [R, C] float of 0, 1 and NaN (multi-label); or [R, T] float, NaN missing (regression)
     splits: tuple[Split, ...] = ()  # the dataset's own; none where there are no labels
-    metric: str = "accuracy"  # or "micro_f1", "roc_auc"
+    metric: str = "accuracy"  # one of METRICS; "rmse" and "mae" are for regression
     source: str = ""  # where it is from, with the licence where one is stated
     parts: tuple[str, ...] | None = None  # of an inductive set, for each graph: "train", "val" or "test"
+    level: Literal["node", "graph"] = "node"  # what a row of y is
+    ids: tuple[str, ...] | None = None  # name of each row, where rows have names (a molecule's SMILES)
+    row_id: Tensor | None = None  # [R] int64 row in the user's file; None: row i is row i
+    targets: tuple[str, ...] | None = None  # name of each column of y, where columns have names
 
     def __post_init__(self) -> None:
         if not self.graphs:
@@ -55,7 +63,13 @@ class Dataset:
             raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {self.metric!r}")
         if self.parts is not None and (len(self.parts) != len(self.graphs) or not set(self.parts) <= set(PARTS)):
             raise ValueError(f"parts must name train, val or test for each of the {len(self.graphs)} graphs, got {self.parts}")
-        object.__setattr__(self, "y", as_labels(self.y, self.num_nodes))
+        if self.level not in LEVELS or (self.level == "graph" and (len(self.graphs) > 1 or self.parts is not None)):
+            raise ValueError(f"level must be node, or graph with one batch of graphs and no parts, got {self.level!r}")
+        y = as_targets(self.y, self.num_rows) if self.metric in ERRORS else as_labels(self.y, self.num_rows)
+        object.__setattr__(self, "y", y)
+        for name, given in (("ids", self.ids), ("row_id", self.row_id)):
+            if given is not None and len(given) != self.num_rows:
+                raise ValueError(f"{name} must have one entry for each of the {self.num_rows} rows, got {len(given)}")
         self._check_splits()
 
     # ------------------------------------------------------------------ sizes
@@ -79,8 +93,22 @@ class Dataset:
             ValueError: the dataset has none.
         """
         if not self.splits:
-            raise ValueError(f"dataset {self.name!r} has no split: too few of its nodes are labelled")
+            raise ValueError(f"dataset {self.name!r} has no split: too few of its {self.level}s are labelled")
         return self.splits[0]
+
+    @property
+    def num_graphs(self) -> int:
+        return sum(graph.num_graphs for graph in self.graphs)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of ``y`` and of an embedding: nodes or graphs."""
+        return self.num_graphs if self.level == "graph" else self.num_nodes
+
+    @property
+    def task(self) -> Task:
+        """What is predicted of a row."""
+        return "regression" if self.metric in ERRORS else "multilabel" if self.y.dim() == 2 else "classification"
 
     @property
     def num_nodes(self) -> int:
@@ -96,13 +124,19 @@ class Dataset:
         return self.graphs[0].num_features
 
     @property
+    def num_edge_features(self) -> int:
+        """Columns of ``edge_attr``; zero where edges carry none."""
+        attr = self.graphs[0].edge_attr
+        return 0 if attr is None else 1 if attr.dim() == 1 else attr.size(1)
+
+    @property
     def num_classes(self) -> int:
-        """Classes, or labels of a multi-label set; zero where nothing is labelled."""
-        return self.y.size(1) if self.is_multilabel else int(self.y.max()) + 1
+        """Classes, labels of a multi-label set, or targets of a regression; zero where nothing is labelled."""
+        return self.y.size(1) if self.y.dim() == 2 else int(self.y.max()) + 1
 
     @property
     def is_multilabel(self) -> bool:
-        return self.y.dim() == 2
+        return self.task == "multilabel"
 
     @property
     def is_inductive(self) -> bool:
@@ -129,10 +163,10 @@ class Dataset:
 
     def summary(self) -> str:
         """One line about it."""
-        kind = f"{len(self.graphs)} graphs, " if len(self.graphs) > 1 else ""
-        what = "labels" if self.is_multilabel else "classes"
+        kind = f"{self.num_graphs:,} graphs, " if self.level == "graph" or len(self.graphs) > 1 else ""
+        what = {"multilabel": "labels", "classification": "classes", "regression": "target" + "s" * (self.num_classes != 1)}[self.task]
         split = f"{self.splits[0].name}{f' and {len(self.splits) - 1} more' if len(self.splits) > 1 else ''}" if self.splits else "no split"
-        setting = "inductive" if self.is_inductive else "transductive"
+        setting = "graph level" if self.level == "graph" else "inductive" if self.is_inductive else "transductive"
         return (
             f"{self.name}: {kind}{self.num_nodes:,} nodes, {self.num_edges:,} edges, {self.num_features:,} features, "
             f"{self.num_classes} {what}, {self.metric}, {setting}, {split}"
@@ -217,16 +251,37 @@ class Dataset:
         return lambda x: ((x.to_dense() if isinstance(x, CSR) else x) - mean.to(x.dtype)) / scale.to(x.dtype)
 
     def _check_splits(self) -> None:
-        labelled = torch.zeros(self.num_nodes, dtype=torch.bool)
-        labelled[labelled_rows(self.y)] = True
+        labelled = torch.zeros(self.num_rows, dtype=torch.bool)
+        labelled[labelled_rows(self.y, signed=self.task == "regression")] = True
         for split in self.splits:
             rows = torch.cat([split.train, split.val, split.test])
-            if int(rows.max()) >= self.num_nodes:
+            if int(rows.max()) >= self.num_rows:
                 raise ValueError(
-                    f"split {split.name!r} holds row {int(rows.max())}, but dataset {self.name!r} has rows 0 to {self.num_nodes - 1}"
+                    f"split {split.name!r} holds row {int(rows.max())}, but dataset {self.name!r} has rows 0 to {self.num_rows - 1}"
                 )
             if not labelled[rows].all():
                 raise ValueError(f"split {split.name!r} holds row {int(rows[~labelled[rows]][0])}, which has no label")
+
+
+def as_targets(y: Tensor, num_rows: int) -> Tensor:
+    """Targets of a regression, ``[R, T]`` float with NaN where one is missing.
+
+    Raises:
+        ValueError: the wrong length, or an infinite target.
+
+    Example:
+        >>> as_targets(torch.tensor([0.5, float("nan")]), 2)
+        tensor([[0.5000],
+                [   nan]])
+    """
+    y = torch.as_tensor(y).cpu()
+    y = y[:, None] if y.dim() == 1 else y
+    if y.dim() != 2 or y.size(0) != num_rows or y.size(1) == 0 or y.is_complex():
+        raise ValueError(f"y must have one row for each of the {num_rows} rows, [R] or [R, T], got shape {tuple(y.shape)}")
+    y = y if y.is_floating_point() else y.float()
+    if y.isinf().any():
+        raise ValueError("y holds an infinite target; all must be finite, or NaN where one is missing")
+    return y
 
 
 def as_labels(y: Tensor, num_nodes: int) -> Tensor:

@@ -9,8 +9,8 @@ import logging
 import os
 import urllib.request
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from platformdirs import user_cache_dir
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from graphssl.datasets.readers import READERS, Raw
+from graphssl.datasets.raw import OPTIONAL, Raw
+from graphssl.datasets.readers import READERS
 from graphssl.datasets.table import Entry
 from graphssl.files import written
 
@@ -40,6 +41,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("GRAPHSSL_CACHE") or user_cache_dir("graphssl")).expanduser()
 
 
+def roots(root: str | Path | None) -> list[Path]:
+    """Where raw files are looked for: ``root`` or else ``GRAPHSSL_DATA``, and then the cache's ``data`` folder."""
+    own = root or os.environ.get("GRAPHSSL_DATA")
+    return [*([Path(own).expanduser()] if own else []), cache_folder() / "data"]
+
+
 def raw_folder(entry: Entry, root: str | Path | None) -> Path:
     """The folder that holds all raw files of a dataset, downloaded where they are in none.
 
@@ -49,9 +56,7 @@ def raw_folder(entry: Entry, root: str | Path | None) -> Path:
     Raises:
         DatasetNotFound: not there, and the download failed.
     """
-    own = root or os.environ.get("GRAPHSSL_DATA")
-    roots = [Path(own).expanduser(), cache_folder() / "data"] if own else [cache_folder() / "data"]
-    folders = [place / entry.folder / "raw" for place in roots]
+    folders = [place / entry.folder / "raw" for place in roots(root)]
     for folder in folders:
         if all((folder / file).is_file() for file, _ in entry.files):
             return folder
@@ -97,16 +102,31 @@ def read(entry: Entry, folder: Path) -> list[Raw]:
             f"dataset {entry.name!r}: the raw files in {folder} ({files}) are truncated or not what they should be: "
             f"{type(error).__name__}: {error}. Delete them, to get them anew."
         ) from error
-    try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with written(cached) as path:
-            save_file(_pack(graphs), path)
-    except (OSError, SafetensorError) as error:
-        logger.warning("%s is not cached: %s", entry.name, error)
+    _keep(cached, entry.name, _pack(graphs))
     return graphs
 
 
+def remembered(name: str, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays that ``make`` returns, from the cache where they were made before under this name and key."""
+    file = cache_folder() / "processed" / f"{name}-{key}.safetensors"
+    with suppress(OSError, SafetensorError, ValueError):
+        if file.is_file():
+            return {part: np.require(array, requirements=["C", "W"]) for part, array in load_file(file).items()}
+    arrays = make()
+    _keep(file, name, arrays)
+    return arrays
+
+
 # ---------------------------------------------------------------------- helpers
+
+
+def _keep(file: Path, name: str, arrays: dict[str, np.ndarray]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written(file) as path:
+            save_file(arrays, path)
+    except (OSError, SafetensorError) as error:
+        logger.warning("%s is not cached: %s", name, error)
 
 
 def _content_key(entry: Entry, folder: Path) -> str:
@@ -120,9 +140,9 @@ def _content_key(entry: Entry, folder: Path) -> str:
 
 def _check(graphs: list[Raw]) -> None:
     for raw in graphs:
-        n = len(raw.y)
+        n = len(raw.y) if raw.graph_id is None else len(raw.graph_id)
         if raw.x is not None and raw.x.shape[0] != n:
-            raise ValueError(f"{raw.x.shape[0]} rows of features and {n} labels")
+            raise ValueError(f"{raw.x.shape[0]} rows of features and {n} nodes")
         if raw.edge_index.ndim != 2 or len(raw.edge_index) != 2:
             raise ValueError(f"the edges have shape {raw.edge_index.shape}, not [2, E]")
         if raw.edge_index.size and not (raw.edge_index.min() >= 0 and raw.edge_index.max() < n):
@@ -140,7 +160,9 @@ def _pack(graphs: list[Raw]) -> dict[str, np.ndarray]:
             arrays |= {f"{i}.x.{name}": column for name, column in zip(CSR_PARTS, columns, strict=True)}
         elif raw.x is not None:
             arrays[f"{i}.x"] = raw.x
-        arrays |= {f"{i}.edge_index": raw.edge_index, f"{i}.y": raw.y}
+        arrays |= {f"{i}.{name}": array for name in OPTIONAL if (array := getattr(raw, name)) is not None}
+        small = raw.edge_index.size and raw.edge_index.max() < 2**31
+        arrays |= {f"{i}.edge_index": raw.edge_index.astype(np.int32) if small else raw.edge_index, f"{i}.y": raw.y}
         arrays |= {f"{i}.{part}": mask for part, mask in raw.masks.items()}
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
@@ -154,8 +176,11 @@ def _unpack(arrays: dict[str, np.ndarray]) -> list[Raw]:
             data, indices, indptr, shape = (arrays[f"{i}.x.{name}"] for name in CSR_PARTS)
             x = sp.csr_matrix((data, indices, indptr), shape=(int(shape[0]), int(shape[1])))
         masks = {name: arrays[f"{i}.{name}"] for name in ("train", "val", "test") if f"{i}.{name}" in arrays}
-        raw = Raw(x, arrays[f"{i}.edge_index"], arrays[f"{i}.y"], masks)
-        graphs.append(replace(raw, part="" if part == "-" else part))
+        edge_index = arrays[f"{i}.edge_index"].astype(np.int64, copy=False)
+        raw = Raw(x, edge_index, arrays[f"{i}.y"], masks, "" if part == "-" else part)
+        for name in OPTIONAL:
+            setattr(raw, name, arrays.get(f"{i}.{name}"))
+        graphs.append(raw)
     return graphs
 
 

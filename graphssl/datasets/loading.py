@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,34 @@ from graphssl.adjacency import CSR, Pattern
 from graphssl.datasets.dataset import PARTS, Dataset
 from graphssl.datasets.embedded import EMBEDDED, degree_features
 from graphssl.datasets.files import raw_folder, read
-from graphssl.datasets.own import from_npz, from_object
-from graphssl.datasets.readers import DENSE_FROM, Raw
-from graphssl.datasets.splits import Split, from_masks, random_splits
-from graphssl.datasets.table import DATASETS, Entry, canonical
+from graphssl.datasets.folder import from_folder
+from graphssl.datasets.moleculenet import WITH_RDKIT, load_moleculenet
+from graphssl.datasets.ogb import load_ogb
+from graphssl.datasets.own import Bundle, from_npz, from_object
+from graphssl.datasets.raw import Raw
+from graphssl.datasets.readers import DENSE_FROM
+from graphssl.datasets.splits import Split, from_masks, random_splits, stratified_folds
+from graphssl.datasets.table import DATASETS, TABLES, Entry, canonical, is_table
+from graphssl.datasets.tables import from_table
+from graphssl.datasets.tudataset import entry_of
+from graphssl.datasets.tudataset import node_features as tu_features
 from graphssl.graph import Graph
 
 
-def load(data: str | Path | Any, root: str | Path | None = None, *, seed: int = 0) -> Dataset:
-    """A dataset by name, from a user's ``.npz`` file, or from an object.
+def load(
+    data: str | Path | Any,
+    root: str | Path | None = None,
+    *,
+    seed: int = 0,
+    node_features: str = "auto",
+    y: Any = None,
+    smiles: str | None = None,
+    targets: str | Sequence[str] | None = None,
+    split: str | None = None,
+    invalid: str | None = None,
+    yes: bool = False,
+) -> Dataset:
+    """A dataset by name, from a user's file or folder, or from an object.
 
     A dataset with raw files is read from ``<root>/<folder>/raw``, where PyG's classes keep them; missing files are downloaded. What is read
     is cached as plain arrays in the user's cache folder (``GRAPHSSL_CACHE``), keyed by the content of the raw files: nothing is written
@@ -32,9 +52,18 @@ def load(data: str | Path | Any, root: str | Path | None = None, *, seed: int = 
 
     Args:
         data: a name from ``graphssl.datasets.DATASETS`` (case, ``_`` and ``-`` do not matter), a path to an ``.npz`` file
-            (:func:`~graphssl.datasets.from_npz` says which keys), or a ``Graph``, PyG ``Data`` or pair ``(x, edge_index)``.
+            (:func:`~graphssl.datasets.from_npz` says which keys), to a CSV or Parquet file of molecules
+            (:func:`~graphssl.datasets.from_table`), to a folder of graphs (:func:`~graphssl.datasets.from_folder`) or of the text files of
+            a TUDataset, or an object: one graph, or a list of NetworkX or PyG graphs (:func:`~graphssl.datasets.from_object`).
         root: folder of the raw files; without it ``GRAPHSSL_DATA``, then the cache's ``data`` folder.
         seed: of the random splits of a dataset that comes without fixed ones, and of the synthetic graph ``sbm``.
+        node_features: of a TUDataset only, which has several: :func:`~graphssl.datasets.tudataset.node_features`.
+        y: labels of an object, in place of its own.
+        smiles: of a table of molecules only, as the next three: the column of SMILES.
+        targets: the columns to predict.
+        split: ``scaffold``, ``random``, ``stratified``, or the column that says train, valid or test.
+        invalid: what becomes of SMILES that cannot be read: ``skip``, ``refuse`` or ``relax``.
+        yes: go ahead with a download above 1 GB.
 
     Raises:
         ValueError: an unknown name (with the nearest ones), damaged files, a graph that is not one; ``DatasetNotFound``, one of these,
@@ -48,20 +77,39 @@ def load(data: str | Path | Any, root: str | Path | None = None, *, seed: int = 
         ...
         ValueError: unknown dataset 'citeser': did you mean citeseer ...
     """
+    given = {"smiles": smiles, "targets": targets, "split": split, "invalid": invalid}
+    columns: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if isinstance(data, Path) or (isinstance(data, str) and _is_path(data)):
-        return from_npz(data, seed=seed)
+        path = Path(data).expanduser()
+        if is_table(path) and not path.is_dir():
+            return from_table(path, seed=seed, **columns)
+        _only_for_tables(columns)
+        if path.is_dir():
+            return _from_folder(path, seed, node_features)
+        return from_npz(path, seed=seed)
+    _only_for_tables(columns)
     if not isinstance(data, str):
-        return from_object(data, seed=seed)
+        return from_object(data, y=y, seed=seed)
     entry = DATASETS[canonical(data)]
+    if y is not None:
+        raise ValueError(f"y is given for the dataset {entry.name!r}, which has its labels already")
+    if node_features != "auto" and entry.family != "tudataset":
+        raise ValueError(f"node_features={node_features!r}: only a TUDataset has a choice of features, and {entry.name!r} is none")
     if entry.family == "embedded":
         return EMBEDDED[entry.name](seed)
+    if entry.family == "rdkit":
+        return WITH_RDKIT[entry.name](entry)
+    if entry.family == "moleculenet":
+        return load_moleculenet(entry, root)
+    if entry.family == "ogb":
+        return load_ogb(entry, root, yes=yes)
     if entry.family == "parts":
         members = [(DATASETS[name], part) for name, part in entry.parts]
         folders = [raw_folder(member, root) for member, _ in members]  # all of them are there before the first is read
         raws = [replace(read(member, folder)[0], part=part) for (member, part), folder in zip(members, folders, strict=True)]
     else:
         raws = read(entry, raw_folder(entry, root))
-    return _assemble(entry, raws, seed)
+    return _assemble(entry, raws, seed, node_features)
 
 
 def features(x: np.ndarray | sp.csr_matrix) -> Tensor | CSR:
@@ -80,12 +128,27 @@ def features(x: np.ndarray | sp.csr_matrix) -> Tensor | CSR:
 
 
 def _is_path(text: str) -> bool:
-    return Path(text).suffix in (".npz", ".pt", ".pth", ".pkl") or "/" in text or os.sep in text
+    return Path(text).suffix in (".npz", ".pt", ".pth", ".pkl") or is_table(text) or "/" in text or os.sep in text or text in (".", "..")
 
 
-def _assemble(entry: Entry, raws: list[Raw], seed: int) -> Dataset:
-    graphs = tuple(_graph(raw) for raw in raws)
+def _only_for_tables(columns: dict[str, Any]) -> None:
+    if columns:
+        raise ValueError(f"{', '.join(columns)}: only a table of molecules ({', '.join(TABLES)}) has columns and splits to choose")
+
+
+def _from_folder(path: Path, seed: int, node_features: str) -> Dataset:
+    place = next((place for place in (path, path / "raw") if len(list(place.glob("*_A.txt"))) == 1), None)
+    if place is None:
+        return from_folder(path, seed=seed)
+    entry = entry_of(place)
+    return _assemble(entry, read(entry, place), seed, node_features)
+
+
+def _assemble(entry: Entry, raws: list[Raw], seed: int, node_features: str) -> Dataset:
+    graphs = tuple(_graph(raw, node_features) for raw in raws)
     y = torch.from_numpy(np.concatenate([raw.y for raw in raws]))
+    if raws[0].graph_id is not None:
+        return Dataset(entry.name, graphs, y, stratified_folds(y, seed=seed), entry.metric, entry.source, level="graph")
     if raws[0].part:
         parts = tuple(raw.part for raw in raws)
         owner = torch.arange(len(raws)).repeat_interleave(torch.tensor([graph.num_nodes for graph in graphs]))
@@ -102,7 +165,11 @@ def _assemble(entry: Entry, raws: list[Raw], seed: int) -> Dataset:
     return Dataset(entry.name, graphs, y, splits, entry.metric, entry.source)
 
 
-def _graph(raw: Raw) -> Graph:
+def _graph(raw: Raw, node_features: str) -> Graph:
     edge_index = torch.from_numpy(raw.edge_index)
-    x = degree_features(edge_index, len(raw.y)) if raw.x is None else features(raw.x)
-    return Graph.of((x, edge_index))
+    if raw.graph_id is None:
+        x = degree_features(edge_index, len(raw.y)) if raw.x is None else features(raw.x)
+        return Graph.of((x, edge_index))
+    x = features(tu_features(raw, node_features) if raw.x is None else raw.x)
+    attr = None if raw.edge_attr is None else torch.from_numpy(raw.edge_attr)
+    return Bundle(x, edge_index, None, attr, torch.from_numpy(raw.graph_id), len(raw.y)).graph

@@ -1,9 +1,10 @@
-"""A user's own graph: a PyG object, a Graph, a pair (x, edge_index), or an .npz file of plain arrays."""
+"""A user's own data: a PyG object, a Graph, a pair (x, edge_index), a list of graphs, or an .npz file of plain arrays."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -23,34 +24,46 @@ CSR_KEYS = ("x_data", "x_indices", "x_indptr", "x_shape")
 KEYS = ("x", *CSR_KEYS, "edge_index", "edge_weight", "edge_attr", "y", *MASKS, "splits")
 
 
-def from_object(data: Any, *, name: str = "own", seed: int = 0) -> Dataset:
-    """A Dataset from a ``Graph``, a PyG ``Data``, a PyG dataset of one graph, or a pair ``(x, edge_index)``.
+def from_object(data: Any, *, y: Any = None, name: str = "own", seed: int = 0) -> Dataset:
+    """A Dataset from what a user has in memory: one graph whose nodes are the rows of ``y``, or many graphs that are.
 
-    Labels are taken from ``y`` (-1 or NaN: unlabelled) and splits from ``train_mask``, ``val_mask`` and ``test_mask`` (``[N]`` or
-    ``[N, K]``). Labels without masks get 20 random 10/10/80 splits; without labels there are none, which is enough to train and embed.
+    Node level: a ``Graph``, a PyG ``Data``, a PyG dataset of one graph, or a pair ``(x, edge_index)``. Labels are ``y``, or else the data's
+    own (-1 or NaN: unlabelled), and splits are made from ``train_mask``, ``val_mask`` and ``test_mask`` (``[N]`` or ``[N, K]``). Labels
+    without masks get 20 random 10/10/80 splits; without labels there are none, which is enough to train and embed.
+
+    Graph level: a list or tuple of NetworkX graphs or PyG ``Data`` (also of a single one), a PyG dataset of several graphs, or a PyG
+    ``Batch`` or ``Graph`` that holds several, unless it has a label for each node. :func:`~graphssl.datasets.from_graphs` has the rules.
 
     Raises:
-        ValueError: anything that :meth:`Graph.of` or :class:`Dataset` refuses, or an object of another kind.
+        ValueError: anything that :meth:`Graph.of`, :class:`Dataset` or ``from_graphs`` refuses, or an object of another kind.
 
     Example:
-        >>> data = from_object((torch.eye(3), torch.tensor([[0, 1], [1, 2]])))
+        >>> pair = torch.eye(3), torch.tensor([[0, 1], [1, 2]])
+        >>> data = from_object(pair)
         >>> data.num_nodes, data.num_classes, data.splits
         (3, 0, ())
+        >>> from_object([Graph.of(pair)] * 2, y=[0, 1]).summary()
+        'own: 2 graphs, 6 nodes, 4 edges, 3 features, 2 classes, accuracy, graph level, no split'
     """
     if isinstance(data, Dataset):
+        if y is not None:
+            raise ValueError("y is given for a Dataset, which has its labels already")
         return data
+    if _holds_graphs(data, y):
+        from graphssl.datasets.collection import from_graphs
+
+        return from_graphs(data, y, name=name, seed=seed)
     if isinstance(data, (Graph, tuple)):
-        return _assemble(name, Graph.of(data), None, {}, seed)
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and hasattr(data, "get_summary"):  # a PyG dataset
-        if len(data) != 1:
-            raise ValueError(
-                f"a PyG dataset of {len(data)} graphs has no single reading: pass one graph of it, or make a Dataset with parts"
-            )
+        return _assemble(name, Graph.of(data), y, {}, seed)
+    if hasattr(data, "get_summary"):  # a PyG dataset of one graph
         data = data[0]
     if isinstance(data, Mapping) or not hasattr(data, "edge_index"):
-        raise ValueError(f"a dataset is a name, a path to an .npz file, a Graph, PyG Data or (x, edge_index), got {type(data).__name__}")
+        raise ValueError(
+            "a dataset is a name, a path to a file or folder, a Graph, PyG Data, (x, edge_index), or a list of NetworkX or PyG graphs, "
+            f"got {type(data).__name__}"
+        )
     masks = {key: value for key in MASKS if (value := getattr(data, key, None)) is not None}
-    return _assemble(name, Graph.of(data), getattr(data, "y", None), masks, seed)
+    return _assemble(name, Graph.of(data), getattr(data, "y", None) if y is None else y, masks, seed)
 
 
 def from_npz(path: str | Path, *, seed: int = 0) -> Dataset:
@@ -91,6 +104,23 @@ def from_npz(path: str | Path, *, seed: int = 0) -> Dataset:
 # ---------------------------------------------------------------------- helpers
 
 
+def _holds_graphs(data: Any, y: Any) -> bool:
+    """Graphs are the rows, not nodes."""
+    from graphssl.datasets.collection import kind_of
+
+    if isinstance(data, tuple):
+        return any(kind_of(item) for item in data)
+    if isinstance(data, (list, Iterator)):
+        return True
+    if isinstance(data, torch.utils.data.Dataset):
+        return len(data) != 1  # type: ignore[arg-type]
+    graph_id = getattr(data, "graph_id" if isinstance(data, Graph) else "batch", None)
+    if graph_id is None or data.num_graphs == 1:
+        return False
+    y = getattr(data, "y", None) if y is None else y
+    return y is None or len(y) != data.num_nodes or data.num_nodes == data.num_graphs
+
+
 def _from_arrays(name: str, arrays: dict[str, np.ndarray], seed: int) -> Dataset:
     for key in arrays:
         if key not in KEYS:
@@ -103,7 +133,7 @@ def _from_arrays(name: str, arrays: dict[str, np.ndarray], seed: int) -> Dataset
             raise ValueError(f"{key!r} must hold numbers, got {array.dtype}")
     x = _npz_features(arrays)
     tensors = {key: torch.from_numpy(array) for key, array in arrays.items() if key in ("edge_weight", "edge_attr", "y")}
-    graph = Graph.of(_Bundle(x, torch.from_numpy(arrays["edge_index"]), tensors.get("edge_weight"), tensors.get("edge_attr")))  # type: ignore[arg-type]
+    graph = Bundle(x, torch.from_numpy(arrays["edge_index"]), tensors.get("edge_weight"), tensors.get("edge_attr")).graph
     n = graph.num_nodes
     masks = {key: _turned(key, torch.from_numpy(arrays[key]), n) for key in MASKS if key in arrays}
     if "splits" in arrays:
@@ -114,11 +144,20 @@ def _from_arrays(name: str, arrays: dict[str, np.ndarray], seed: int) -> Dataset
     return _assemble(name, graph, tensors.get("y"), masks, seed)
 
 
-class _Bundle:
-    """The attributes of PyG's ``Data`` that ``Graph.of`` reads."""
+@dataclass
+class Bundle:
+    """The attributes of PyG's ``Data`` and ``Batch`` that ``Graph.of`` reads."""
 
-    def __init__(self, x: Tensor | CSR, edge_index: Tensor, edge_weight: Tensor | None, edge_attr: Tensor | None) -> None:
-        self.x, self.edge_index, self.edge_weight, self.edge_attr = x, edge_index, edge_weight, edge_attr
+    x: Tensor | CSR
+    edge_index: Tensor
+    edge_weight: Tensor | None = None
+    edge_attr: Tensor | None = None
+    batch: Tensor | None = None
+    num_graphs: int = 1
+
+    @property
+    def graph(self) -> Graph:
+        return Graph.of(self)  # type: ignore[arg-type]
 
 
 def _npz_features(arrays: dict[str, np.ndarray]) -> Tensor | CSR:
@@ -150,7 +189,7 @@ def _assemble(name: str, graph: Graph, y: Any, masks: Mapping[str, Any], seed: i
         if masks:
             raise ValueError(f"{', '.join(masks)} given, but there are no labels y")
         return Dataset(name, (graph,), torch.full((n,), -1), source="the user's own")
-    labels = as_labels(y, n)
+    labels = as_labels(torch.as_tensor(y), n)
     metric = "micro_f1" if labels.dim() == 2 else "accuracy"
     return Dataset(name, (graph,), labels, _splits(labels, masks, seed), metric, "the user's own")
 

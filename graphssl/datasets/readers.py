@@ -6,27 +6,17 @@ import json
 import pickle
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from graphssl.datasets.raw import Raw
 from graphssl.datasets.table import Entry
+from graphssl.datasets.tudataset import read_tudataset
 
 DENSE_FROM = 0.05  # share of non-zeros from which features are held dense, as in Graph.of
-
-
-@dataclass
-class Raw:
-    """One graph as NumPy and SciPy arrays."""
-
-    x: np.ndarray | sp.csr_matrix | None  # [N, F]; None: the graph has no features
-    edge_index: np.ndarray  # [2, E] int64
-    y: np.ndarray  # [N] int64 or [N, C] float32
-    masks: dict[str, np.ndarray] = field(default_factory=dict)  # "train", "val", "test": bool [N] or [N, K]
-    part: str = ""  # of an inductive set
 
 
 def read_planetoid(folder: Path, entry: Entry) -> list[Raw]:
@@ -195,6 +185,7 @@ READERS: dict[str, Callable[[Path, Entry], list[Raw]]] = {
     "airports": read_airports,
     "email": read_email,
     "attributed": read_attributed,
+    "tudataset": read_tudataset,
 }
 
 

@@ -154,6 +154,46 @@ def few_labels_split(
     return Split(name or f"few-{per_class}", train_rows, val_rows, test_rows, seed=seed)
 
 
+def stratified_folds(y: Tensor | Sequence[int], folds: int = 10, seed: int = 0, repeats: int = 1) -> tuple[Split, ...]:
+    """Cross-validation: the labelled rows dealt out to ``folds`` test sets, each with the rest as train rows and no validation rows.
+
+    Classes ``[N]`` are stratified: the folds' sizes differ by one row at most, in all and in each class. Rows of a table ``[N, T]``
+    (multi-label, or targets of a regression) and targets with fractions are shuffled only. Draws as in :func:`random_splits`: fold
+    ``f`` of repeat ``r`` is the same however many repeats there are.
+
+    Args:
+        y: ``[N]`` classes (-1 or NaN: unlabelled, such a row is in no fold) or ``[N, T]`` (NaN: missing).
+        folds: how many parts, from 2.
+        seed: of the draws.
+        repeats: how often all rows are dealt out anew; fold ``f`` of repeat ``r`` is number ``r * folds + f``.
+
+    Raises:
+        ValueError: fewer than two folds or one repeat, or fewer labelled rows than folds.
+
+    Example:
+        >>> [tuple(s.test.tolist()) for s in stratified_folds(torch.arange(6) % 2, folds=3)]
+        [(2, 3), (0, 1), (4, 5)]
+    """
+    y = torch.as_tensor(y)
+    if folds < 2 or repeats < 1:
+        raise ValueError(f"folds must be at least 2 and repeats at least 1, got folds={folds}, repeats={repeats}")
+    grouped = y.dim() == 1 and not (y.is_floating_point() and bool((y.nan_to_num() != y.nan_to_num().floor()).any()))
+    rows = labelled_rows(y, signed=not grouped).numpy()
+    if len(rows) < folds:
+        raise ValueError(f"{len(rows)} labelled rows are too few for {folds} folds")
+    classes = y.numpy()[rows] if grouped else np.zeros(len(rows))
+    splits = []
+    for repeat in range(repeats):
+        order = _order(len(rows), seed, repeat)
+        order = order[classes[order].argsort(kind="stable")]  # class after class, each in random order, dealt out like cards
+        for fold in range(folds):
+            test = order[fold::folds]
+            train = np.setdiff1d(np.arange(len(rows)), test)
+            parts = (torch.from_numpy(rows[train]), torch.empty(0, dtype=torch.long), torch.from_numpy(rows[test]))
+            splits.append(Split(f"{'stratified' if grouped else 'random'}-{folds}-fold-{repeat * folds + fold}", *parts, seed=seed))
+    return tuple(splits)
+
+
 def from_masks(train: Any, val: Any, test: Any, *, name: str = "mask") -> tuple[Split, ...]:
     """Splits from boolean masks ``[N]``, or ``[N, K]`` for ``K`` splits as PyG holds them.
 
@@ -189,9 +229,12 @@ def from_masks(train: Any, val: Any, test: Any, *, name: str = "mask") -> tuple[
     return tuple(Split(own, *parts) for own, parts in zip(names, zip(*rows, strict=True), strict=True))
 
 
-def labelled_rows(y: Tensor) -> Tensor:
-    """Rows that have a label, ``[n]`` ascending: not -1 and not NaN; in ``[N, C]`` a row counts with one label that is known."""
-    known = torch.isfinite(y) & (y >= 0) if y.is_floating_point() else y >= 0
+def labelled_rows(y: Tensor, *, signed: bool = False) -> Tensor:
+    """Rows that have a label, ``[n]`` ascending: not -1 and not NaN; in ``[N, C]`` a row counts with one label that is known.
+
+    Of ``signed`` targets, which may be negative, only NaN means unknown.
+    """
+    known = torch.isfinite(y) & ((y >= 0) | signed) if y.is_floating_point() else y >= 0
     return (known if known.dim() == 1 else known.any(1)).nonzero().squeeze(1)
 
 

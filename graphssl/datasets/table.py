@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")  # how a user's own table of molecules may end
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -21,6 +23,8 @@ class Entry:
     files: tuple[tuple[str, str], ...] = ()  # (file name in raw/, address); files that share an address come in one zip
     metric: str = "accuracy"
     splits: str = "20 random 10/10/80 splits"
+    level: str = "node"  # or "graph": what is labelled
+    molecules: bool = False  # nodes are atoms with OGB's attributes, edges are bonds
     parts: tuple[tuple[str, str], ...] = ()  # of a set put together from others: (name, "train" | "val" | "test")
 
 
@@ -40,15 +44,27 @@ def canonical(name: str) -> str:
     key = ALIASES.get(key, key)
     if key in DATASETS:
         return key
-    if key.startswith("ogb"):
-        raise ValueError(f"dataset {name!r}: the OGB sets are not yet part of load; known are: {', '.join(DATASETS)}")
+    if key.startswith(("ogbn-", "ogbl-")):
+        raise ValueError(f"dataset {name!r}: the OGB sets of one large graph are not yet part of load; known are: {', '.join(DATASETS)}")
     near = get_close_matches(key, [*DATASETS, *ALIASES], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(DATASETS)}"
     raise ValueError(f"unknown dataset {name!r}: {hint}")
 
 
+def is_table(path: object) -> bool:
+    """Whether a path ends like a table of molecules.
+
+    Example:
+        >>> is_table("mine.CSV.gz"), is_table("mine.npz")
+        (True, False)
+    """
+    return str(path).lower().endswith(TABLES)
+
+
 RANDOM = "20 random 10/10/80 splits"
 TEN = "10 fixed splits"
+FOLDS = "stratified 10-fold"
+SCAFFOLD = "scaffold split 80/10/10"
 GEOM = "https://raw.githubusercontent.com/graphdml-uiuc-jlu/geom-gcn/f1fc0d14b3b019c562737240d06ec83b07d16a8f"
 MUSAE = "Rozemberczki et al., 2021, arXiv:1909.13021 (MUSAE, GPL-3.0)"
 SHCHUR = "Shchur et al., 2018, arXiv:1811.05868 (gnn-benchmark, MIT)"
@@ -111,6 +127,119 @@ def _airports(place: str) -> Entry:
     source = "Ribeiro et al., 2017, arXiv:1704.03165 (struc2vec, MIT)"
     return Entry(f"airports-{place}", "airports", what, source, f"airports/{place}", tuple((n, url + n) for n in names))
 
+
+def _tu(name: str, extra: str, what: str, paper: str, metric: str = "accuracy") -> Entry:
+    """``extra``: which files it has beside the edges and the labels of graphs (node_labels, edge_attributes, ...)."""
+    address = f"https://www.chrsmrrs.com/graphkerneldatasets/{name}.zip"
+    files = tuple((f"{name}_{kind}.txt", address) for kind in ("A", "graph_indicator", "graph_labels", *extra.split()))
+    source = f"{paper}; Morris et al., 2020, arXiv:2007.08663 (TUDataset, no licence stated)"
+    return Entry(name.lower().replace("_", "-"), "tudataset", what, source, f"tudataset/{name}", files, metric, FOLDS, level="graph")
+
+
+_LABELS, _BONDS, _ATTRIBUTES = "node_labels", "node_labels edge_labels", "node_labels node_attributes"
+_YANARDAG = "Yanardag and Vishwanathan, 2015, doi:10.1145/2783258.2783417"
+_HELMA = "Helma et al., 2001, doi:10.1093/bioinformatics/17.1.107"
+_SUTHERLAND = "Sutherland et al., 2003, doi:10.1021/ci034143r"
+_WALE = "Wale et al., 2008, doi:10.1007/s10115-007-0103-5"
+_KARATE_CLUB = "Rozemberczki et al., 2020, arXiv:2003.04819"
+_NEUMANN = "Neumann et al., 2016, doi:10.1007/s10994-015-5517-9"
+
+_GRAPH_SETS = (
+    _tu("MUTAG", _BONDS, "graphs: nitroaromatic compounds; label: mutagenic", "Debnath et al., 1991, doi:10.1021/jm00106a046"),
+    _tu("PTC_MR", _BONDS, "graphs: compounds; label: carcinogenic in male rats", _HELMA),
+    _tu("PTC_FM", _BONDS, "graphs: compounds; label: carcinogenic in female mice", _HELMA),
+    _tu("PTC_FR", _BONDS, "graphs: compounds; label: carcinogenic in female rats", _HELMA),
+    _tu("PTC_MM", _BONDS, "graphs: compounds; label: carcinogenic in male mice", _HELMA),
+    _tu("NCI1", _LABELS, "graphs: compounds; label: active against lung cancer cells", _WALE),
+    _tu("NCI109", _LABELS, "graphs: compounds; label: active against ovarian cancer cells", _WALE),
+    _tu("Mutagenicity", _BONDS, "graphs: compounds; label: mutagenic", "Kazius et al., 2005, doi:10.1021/jm040835a"),
+    _tu("AIDS", f"{_BONDS} node_attributes", "graphs: compounds; label: active against HIV", "Riesen and Bunke, 2008, IAM"),
+    _tu("BZR", _ATTRIBUTES, "graphs: ligands of the benzodiazepine receptor; label: active", _SUTHERLAND),
+    _tu("COX2", _ATTRIBUTES, "graphs: inhibitors of cyclooxygenase-2; label: active", _SUTHERLAND),
+    _tu("DHFR", _ATTRIBUTES, "graphs: inhibitors of dihydrofolate reductase; label: active", _SUTHERLAND),
+    _tu("PROTEINS", _ATTRIBUTES, "graphs: proteins, a node is a secondary structure; label: enzyme", "Borgwardt et al., 2005"),
+    _tu("ENZYMES", _ATTRIBUTES, "graphs: enzymes, a node is a secondary structure; label: one of 6 classes", "Borgwardt et al., 2005"),
+    _tu(
+        "DD",
+        _LABELS,
+        "graphs: proteins, a node is an amino acid; label: enzyme",
+        "Dobson and Doig, 2003, doi:10.1016/S0022-2836(03)00628-4",
+    ),
+    _tu("MSRC_9", _LABELS, "graphs: segments of images; label: one of 8 scenes", _NEUMANN),
+    _tu("MSRC_21", _LABELS, "graphs: segments of images; label: one of 20 scenes", _NEUMANN),
+    _tu("IMDB-BINARY", "", "graphs: actors around an actor, joined by films; label: genre", _YANARDAG),
+    _tu("IMDB-MULTI", "", "graphs: actors around an actor, joined by films; label: one of 3 genres", _YANARDAG),
+    _tu("REDDIT-BINARY", "", "graphs: who answered whom in a thread; label: discussion or questions", _YANARDAG),
+    _tu("REDDIT-MULTI-5K", "", "graphs: who answered whom in a thread; label: one of 5 forums", _YANARDAG),
+    _tu("REDDIT-MULTI-12K", "", "graphs: who answered whom in a thread; label: one of 11 forums", _YANARDAG),
+    _tu("COLLAB", "", "graphs: co-authors around a physicist; label: one of 3 fields", _YANARDAG),
+    _tu("reddit_threads", "", "graphs: who answered whom in a thread; label: discussion", _KARATE_CLUB, "roc_auc"),
+    _tu("twitch_egos", "", "graphs: friends of a Twitch user; label: plays one game or several", _KARATE_CLUB, "roc_auc"),
+    _tu("github_stargazers", "", "graphs: developers who starred a project; label: web or machine learning", _KARATE_CLUB, "roc_auc"),
+    _tu("deezer_ego_nets", "", "graphs: friends of a Deezer user; label: gender", _KARATE_CLUB, "roc_auc"),
+)
+
+_WU = "Wu et al., 2018, arXiv:1703.00564 (MoleculeNet)"
+
+
+def _moleculenet(name: str, file: str, what: str, paper: str, metric: str = "roc_auc", *, zipped: bool = False) -> Entry:
+    address = f"https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/{file}{'.gz' if zipped else ''}"
+    files = ((file, address),)
+    return Entry(
+        name, "moleculenet", f"molecules: {what}", f"{paper}; {_WU}", f"moleculenet/{name}", files, metric, SCAFFOLD, "graph", True
+    )
+
+
+def _ogb(name: str, what: str, metric: str = "roc_auc") -> Entry:
+    source = f"Hu et al., 2020, arXiv:2005.00687 (OGB, MIT); {_WU}"
+    return Entry(f"ogbg-mol{name}", "ogb", f"molecules: {what}", source, f"ogb/ogbg_mol{name}", (), metric, SCAFFOLD, "graph", True)
+
+
+_RDKIT = "from the files that come with rdkit (BSD-3-Clause)"
+_MOLECULES = (
+    Entry(
+        "chembl-2321810",
+        "rdkit",
+        "molecules: 1,017 compounds; target: measured activity; needs rdkit and no download",
+        f"ChEMBL, CHEMBL2321810 (CC BY-SA 3.0), {_RDKIT}",
+        metric="rmse",
+        splits=SCAFFOLD,
+        level="graph",
+        molecules=True,
+    ),
+    Entry(
+        "nci-5k",
+        "rdkit",
+        "molecules: 4,999 compounds of the NCI's open set, unlabelled, to pre-train on; needs rdkit and no download",
+        f"National Cancer Institute, open compound set (no licence stated), {_RDKIT}",
+        splits="none",
+        level="graph",
+        molecules=True,
+    ),
+    _moleculenet("hiv", "HIV.csv", "41,127 compounds; label: inhibits replication of HIV", "AIDS Antiviral Screen (NCI)"),
+    _moleculenet("bace", "bace.csv", "1,513 compounds; label: inhibits beta-secretase 1", "Subramanian et al., 2016"),
+    _moleculenet("bbbp", "BBBP.csv", "2,050 compounds; label: passes the blood-brain barrier", "Martins et al., 2012"),
+    _moleculenet("clintox", "clintox.csv", "1,484 drugs; 2 labels: approved, toxic in trials", "Gayvert et al., 2016", zipped=True),
+    _moleculenet("tox21", "tox21.csv", "7,831 compounds; 12 labels: toxicity assays", "Tox21 Challenge, 2014", zipped=True),
+    _moleculenet("toxcast", "toxcast_data.csv", "8,597 compounds; 617 labels: toxicity assays", "Richard et al., 2016", zipped=True),
+    _moleculenet("sider", "sider.csv", "1,427 drugs; 27 labels: side effects by organ", "Kuhn et al., 2016", zipped=True),
+    _moleculenet("muv", "muv.csv", "93,127 compounds; 17 labels: activity", "Rohrer and Baumann, 2009", "average_precision", zipped=True),
+    _moleculenet("esol", "delaney-processed.csv", "1,128 compounds; target: log solubility in water", "Delaney, 2004", "rmse"),
+    _moleculenet("freesolv", "SAMPL.csv", "642 compounds; target: hydration free energy in kcal/mol", "Mobley and Guthrie, 2014", "rmse"),
+    _moleculenet("lipo", "Lipophilicity.csv", "4,200 compounds; target: octanol/water distribution (log D)", "AstraZeneca, ChEMBL", "rmse"),
+    _ogb("hiv", "41,127 compounds; label: inhibits replication of HIV"),
+    _ogb("bace", "1,513 compounds; label: inhibits beta-secretase 1"),
+    _ogb("bbbp", "2,039 compounds; label: passes the blood-brain barrier"),
+    _ogb("clintox", "1,477 drugs; 2 labels: approved, toxic in trials"),
+    _ogb("sider", "1,427 drugs; 27 labels: side effects by organ"),
+    _ogb("tox21", "7,831 compounds; 12 labels: toxicity assays"),
+    _ogb("toxcast", "8,576 compounds; 617 labels: toxicity assays"),
+    _ogb("muv", "93,087 compounds; 17 labels: activity", "average_precision"),
+    _ogb("pcba", "437,929 compounds; 128 labels: activity", "average_precision"),
+    _ogb("esol", "1,128 compounds; target: log solubility in water", "rmse"),
+    _ogb("freesolv", "642 compounds; target: hydration free energy in kcal/mol", "rmse"),
+    _ogb("lipo", "4,200 compounds; target: octanol/water distribution (log D)", "rmse"),
+)
 
 _ATTRIBUTED = "https://drive.usercontent.google.com/download?confirm=t&id=1tZp3EB20fAC27SYWwa-x66_8uGsuU62X"
 _SNAP = "https://snap.stanford.edu/data/"
@@ -228,6 +357,8 @@ _ENTRIES = (
         "email_eu_core",
         tuple((file, f"{_SNAP}{file}.gz") for file in ("email-Eu-core.txt", "email-Eu-core-department-labels.txt")),
     ),
+    *_GRAPH_SETS,
+    *_MOLECULES,
 )
 
 DATASETS: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
@@ -260,4 +391,20 @@ ALIASES: dict[str, str] = {
     "karateclub": "karate",
     "karate-club": "karate",
     "csbm": "sbm",
+    "chembl": "chembl-2321810",
+    "nci": "nci-5k",
+    "delaney": "esol",
+    "sampl": "freesolv",
+    "lipophilicity": "lipo",
+    "ptc": "ptc-mr",
+    "d&d": "dd",
+    "imdb-b": "imdb-binary",
+    "imdb-m": "imdb-multi",
+    "reddit-b": "reddit-binary",
+    "rdt-b": "reddit-binary",
+    "reddit-5k": "reddit-multi-5k",
+    "reddit-m5k": "reddit-multi-5k",
+    "rdt-m5k": "reddit-multi-5k",
+    "reddit-12k": "reddit-multi-12k",
+    "rdt-m12k": "reddit-multi-12k",
 }

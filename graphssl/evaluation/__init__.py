@@ -9,8 +9,10 @@ from graphssl.evaluation.score import Score
 from graphssl.lazy import lazy
 
 if TYPE_CHECKING:
+    from graphssl.evaluation.baselines import summed_features, wl_features, wl_score
     from graphssl.evaluation.clustering import Clustering, cluster
     from graphssl.evaluation.collapse import alignment, collapse_warning, diagnostics
+    from graphssl.evaluation.fingerprints import morgan_fingerprints
     from graphssl.evaluation.linear import evaluate, linear_probe, low_label_probe
     from graphssl.evaluation.logistic import logistic_path
     from graphssl.evaluation.neighbours import knn_probe
@@ -31,13 +33,19 @@ __all__ = [
     "linear_probe",
     "logistic_path",
     "low_label_probe",
+    "morgan_fingerprints",
+    "summed_features",
+    "wl_features",
+    "wl_score",
 ]
 
 __getattr__ = lazy(
     __name__,
     {
+        "baselines": ("summed_features", "wl_features", "wl_score"),
         "clustering": ("Clustering", "cluster"),
         "collapse": ("alignment", "collapse_warning", "diagnostics"),
+        "fingerprints": ("morgan_fingerprints",),
         "linear": ("evaluate", "linear_probe", "low_label_probe"),
         "logistic": ("logistic_path",),
         "neighbours": ("knn_probe",),

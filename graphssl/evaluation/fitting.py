@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,20 @@ from graphssl.adjacency import CSR
 from graphssl.evaluation.adamw import adamw_path
 from graphssl.evaluation.liblinear import sklearn_path
 from graphssl.evaluation.logistic import Fit, logistic_path
-from graphssl.evaluation.metrics import measure
+from graphssl.evaluation.metrics import best_of, measurable, measure
 from graphssl.evaluation.protocols import Protocol
+from graphssl.evaluation.ridge import ridge_path
 from graphssl.evaluation.rows import Rows, Scaler, class_names, take
+from graphssl.evaluation.score import ERRORS
 
 NEVER = 1e30  # score of a class that no train row has: finite, so that every metric can sort it
-SOLVERS = {"multinomial": ("newton", "lbfgs"), "one-vs-rest": ("newton", "liblinear"), "linear-adamw": ("newton",)}
+SOLVERS = {
+    "multinomial": ("newton", "lbfgs"),
+    "one-vs-rest": ("newton", "liblinear"),
+    "linear-adamw": ("newton",),
+    "svm": ("libsvm",),
+    "per-task": ("newton", "lbfgs"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,28 +72,51 @@ def fit_probe(
 ) -> Probe:
     """Choose the penalty and fit one split; the labels of the test rows are read only to number the classes.
 
+    Unknown labels of a table (NaN) are left out column by column. Where the validation rows cannot be measured (one class only for a
+    ranking) folds of train choose.
+
     Raises:
         ValueError: a single class in the train rows, a solver that is not the protocol's.
     """
-    path = _Path(protocol, solver, max_iter, seed)
-    classes = None
-    if y.dim() == 1:
-        classes = class_names(y, rows)
+    classes = class_names(y, rows) if y.dim() == 1 else None
+    path = _Path(protocol, solver, max_iter, seed, metric, classes is not None)
     scaler = Scaler.fit(protocol.scale, take(x, rows.train))
     train, targets = scaler(take(x, rows.train)), _targets(y[rows.train], classes, protocol)
+    judge = _Judge(metric, classes, _units(targets) if metric in ERRORS else None)
+    if not judge.can(y[rows.train]):
+        raise ValueError(f"metric is {metric!r}, and no column of y has both classes in the train rows; at least one needs them")
     grid = list(protocol.grid)
-    name = "weight_decay" if protocol.classifier == "linear-adamw" else "C"
-    if len(rows.val) and protocol.selection == "validation":
+    if protocol.selection == "validation" and len(rows.val) and judge.can(y[rows.val]):
         fits = path(train, targets, grid)
-        truth = _truth(y[rows.val], classes)
-        found = [measure(metric, truth, _columns(s, classes)) for s in fits.scores(scaler(take(x, rows.val)))]
-        best = int(np.argmax(found))  # the first of equals: the smaller penalty
+        found = judge(y[rows.val], fits.scores(scaler(take(x, rows.val))))
+        best = best_of(metric, found)  # the first of equals: the smaller penalty
         # AdamW diverges at the largest weight decays of its grid, whatever the steps: there the chosen one speaks.
         done = bool(fits.converged[best] if protocol.classifier == "linear-adamw" else fits.converged.all())
-        return Probe(fits.one(best), scaler, classes, {name: grid[best], "validation": found[best]}, done)
-    chosen, done = _cross_validate(path, train, y[rows.train], targets, classes, metric, seed)
+        fit = fits.one(best)
+        shown = replace(judge, units=None)(y[rows.val], fit.scores(scaler(take(x, rows.val))))[0]
+        return Probe(fit, scaler, classes, path.named(grid[best]) | {"validation": shown}, done)
+    chosen, done = _cross_validate(path, train, y[rows.train], targets, judge)
     fit = path(train, targets, [chosen])
-    return Probe(fit, scaler, classes, {name: chosen}, done and bool(fit.converged.all()))
+    return Probe(fit, scaler, classes, path.named(chosen), done and bool(fit.converged.all()))
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """A metric of the scores of each penalty; errors in units of the train targets' deviation, so that each target has its say."""
+
+    metric: str
+    classes: Tensor | None
+    units: Tensor | None
+
+    def __call__(self, y: Tensor, scores: Tensor) -> list[float]:
+        truth = _truth(y, self.classes)
+        if self.units is not None:
+            truth, scores = truth / self.units, scores / self.units
+        return [measure(self.metric, truth, _columns(s, self.classes)) for s in scores]
+
+    def can(self, y: Tensor) -> bool:
+        """Whether these labels suffice for the metric."""
+        return measurable(self.metric, _truth(y, self.classes))
 
 
 @dataclass(frozen=True)
@@ -96,23 +127,46 @@ class _Path:
     solver: str
     max_iter: int | None
     seed: int
+    metric: str
+    by_class: bool  # one class a row, not a table
 
     def __post_init__(self) -> None:
-        allowed = ("auto", *SOLVERS[self.protocol.classifier])
-        if self.solver not in allowed:
-            raise ValueError(f"solver is {self.solver!r}; allowed for {self.protocol.label}: {', '.join(allowed)}")
+        check_solver(self.protocol, self.solver)
+
+    def named(self, penalty: float) -> dict[str, float]:
+        """A chosen penalty under its own name."""
+        if self.metric in ERRORS:
+            return {"alpha": 1 / penalty}
+        return {"weight_decay" if self.protocol.classifier == "linear-adamw" else "C": penalty}
 
     def __call__(self, x: Tensor | CSR, targets: Tensor, grid: Sequence[float]) -> Fit:
+        """All fits of the grid; columns that are unknown in the same rows are fitted together, on the others."""
+        unknown = targets.isnan()
+        if not bool(unknown.any()):
+            return self._whole(x, targets, grid)
+        kinds, kind = unknown.unique(dim=1, return_inverse=True)  # type: ignore[no-untyped-call]
+        (_, d), k, m = x.shape, targets.size(1), len(grid)
+        coef, intercept = _zeros(x, m, d, k), _zeros(x, m, k)
+        converged = torch.ones(m, dtype=torch.bool, device=x.device)
+        for i, missing in enumerate(kinds.unbind(1)):
+            columns, rows = (kind == i).nonzero().squeeze(1), (~missing).nonzero().squeeze(1)
+            if len(rows):  # without a single label there is nothing to say
+                fit = self._whole(take(x, rows), targets[rows][:, columns], grid)
+                coef[:, :, columns], intercept[:, columns], converged = fit.coef, fit.intercept, converged & fit.converged
+        return Fit(coef, intercept, converged)
+
+    def _whole(self, x: Tensor | CSR, targets: Tensor, grid: Sequence[float]) -> Fit:
+        if self.metric in ERRORS:
+            return ridge_path(x, targets, grid)
         if self.protocol.classifier == "linear-adamw":
             return adamw_path(x, targets, grid, seed=self.seed, max_iter=self.max_iter or 100)
         several = targets.size(1) > 1 and bool((targets.sum(1) == 1).all())
-        softmax = self.protocol.classifier == "multinomial" and several
+        softmax = several and (self.protocol.classifier == "multinomial" or (self.protocol.classifier == "per-task" and self.by_class))
         mixed = (targets != targets[:1]).any(0)  # [K] columns that have both answers
         if bool(mixed.all()):
             return self._solve(x, targets, grid, softmax=softmax)
         m, (_, d), k = len(grid), x.shape, targets.size(1)
-        dense = {"dtype": x.dtype, "device": x.device}
-        coef, converged = torch.zeros(m, d, k, **dense), torch.ones(m, dtype=torch.bool, device=x.device)  # type: ignore[call-overload]
+        coef, converged = _zeros(x, m, d, k), torch.ones(m, dtype=torch.bool, device=x.device)
         intercept = torch.where(targets[0] > 0, NEVER, -NEVER).to(x.dtype).repeat(m, 1)
         if bool(mixed.any()):
             fit = self._solve(x, targets[:, mixed], grid, softmax=softmax)
@@ -125,6 +179,29 @@ class _Path:
         if self.solver == "newton" or (self.solver == "auto" and not sparse_words):
             return logistic_path(x, targets, grid, softmax=softmax, penalise_intercept=penalised, max_iter=self.max_iter or 100)
         return sklearn_path(x, targets, grid, softmax=softmax, penalise_intercept=penalised, max_iter=self.max_iter or 10_000)
+
+
+def check_solver(protocol: Protocol, solver: str) -> None:
+    """Refuse a solver that is not the protocol's.
+
+    Raises:
+        ValueError: it is not.
+    """
+    allowed = ("auto", *SOLVERS[protocol.classifier])
+    if solver not in allowed:
+        raise ValueError(f"solver is {solver!r}; allowed for {protocol.label}: {', '.join(allowed)}")
+
+
+def _zeros(x: Tensor | CSR, *shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=x.dtype, device=x.device)
+
+
+def _units(targets: Tensor) -> Tensor:
+    """Deviation of the known targets of each column ``[T]``; 1 where they are all the same."""
+    count = (~targets.isnan()).sum(0).clamp_min(1)
+    mean = targets.nansum(0) / count
+    std = ((targets - mean).square().nansum(0) / count).sqrt()
+    return torch.where(std > 0, std, 1.0)
 
 
 def _targets(y: Tensor, classes: Tensor | None, protocol: Protocol) -> Tensor:
@@ -147,25 +224,23 @@ def _columns(scores: Tensor, classes: Tensor | None) -> Tensor:
     return torch.cat([torch.zeros_like(scores), scores], 1)
 
 
-def _cross_validate(
-    path: _Path, x: Tensor | CSR, y: Tensor, targets: Tensor, classes: Tensor | None, metric: str, seed: int
-) -> tuple[float, bool]:
+def _cross_validate(path: _Path, x: Tensor | CSR, y: Tensor, targets: Tensor, judge: _Judge) -> tuple[float, bool]:
     """The penalty with the best mean over folds of the train rows (the first of equals), and whether all fits converged."""
     protocol = path.protocol
-    folds = _folds(y, protocol, seed)
-    if not folds:  # a class with one row cannot be left out: the grid's value nearest to 1
-        return min(protocol.grid, key=lambda c: abs(float(np.log(c)))), True
+    by_metric = protocol.selection == "validation"
     found, done = [], True
-    for a, b in folds:
+    for a, b in _folds(y, protocol, path.seed):
+        if by_metric and not judge.can(y[b]):
+            continue
         fits = path(take(x, a), targets[a], protocol.grid)
         done = done and bool(fits.converged.all())
         scores = fits.scores(take(x, b))  # [m, n, K]
-        if protocol.selection == "validation":
-            truth = _truth(y[b], classes)
-            found.append([measure(metric, truth, _columns(s, classes)) for s in scores])
-        else:  # subset accuracy: every yes and every no of the row right
-            found.append(((scores > 0) == (targets[b] > 0)).all(2).double().mean(1).tolist())
-    return protocol.grid[int(np.argmax(np.mean(found, 0)))], done
+        # The official codes go by subset accuracy: every yes and every no of the row right.
+        right = judge(y[b], scores) if by_metric else ((scores > 0) == (targets[b] > 0)).all(2).double().mean(1).tolist()
+        found.append(right)
+    if not found:  # a class with one row cannot be left out: the grid's value nearest to 1
+        return min(protocol.grid, key=lambda c: abs(float(np.log(c)))), True
+    return protocol.grid[best_of(path.metric, np.mean(found, 0).tolist())], done
 
 
 def _folds(y: Tensor, protocol: Protocol, seed: int) -> list[tuple[Tensor, Tensor]]:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 from torch import Tensor
 
-from graphssl.datasets.splits import Split, few_labels_split, random_splits, split_hash
-from graphssl.evaluation.fitting import fit_probe
+from graphssl.adjacency import CSR
+from graphssl.datasets.splits import Split, few_labels_split, random_splits, split_hash, stratified_folds
+from graphssl.evaluation.fitting import Probe, check_solver, fit_probe
 from graphssl.evaluation.metrics import find_metric, measure
-from graphssl.evaluation.protocols import Protocol, find_protocol
-from graphssl.evaluation.rows import Rows, embedding, labels, rows_of
-from graphssl.evaluation.score import Score, check_setting
+from graphssl.evaluation.protocols import PROTOCOLS, Protocol, find_protocol
+from graphssl.evaluation.rows import Rows, Scaler, embedding, labels, rows_of, targets
+from graphssl.evaluation.score import ERRORS, Score, check_setting
+from graphssl.evaluation.svm import SVMProbe, fit_svm, pairs
 
 if TYPE_CHECKING:
     from graphssl.datasets.dataset import Dataset
@@ -41,10 +43,12 @@ def linear_probe(
 
     Args:
         z: ``[N, D]`` embedding or raw features: a tensor, an array, or sparse rows.
-        y: ``[N]`` classes (-1: unlabelled), or ``[N, K]`` of 0 and 1; a row with a NaN is unlabelled.
+        y: ``[N]`` classes (-1: unlabelled), or ``[N, K]`` of 0 and 1; a row with a NaN is unlabelled, but for a protocol ``per-task``,
+            where each column is fitted and measured on the rows where it is known. Targets ``[N]`` or ``[N, T]`` for an error.
         splits: a split, several, or a protocol that draws its own (``"random-10-10-80"``, ``"bgrl-20-80"``, ...).
         setting: ``transductive`` or ``inductive``: whether pre-training saw the graph of the test rows.
-        metric: ``accuracy``, ``micro_f1``, ``macro_f1`` or ``roc_auc``; without it the protocol's, or else accuracy (micro-F1 for a table).
+        metric: ``accuracy``, ``micro_f1``, ``macro_f1``, ``roc_auc``, ``average_precision``, ``rmse`` or ``mae``; without it the
+            protocol's, or else accuracy (micro-F1 for a table).
         protocol: what is fitted and how the penalty is chosen, where ``splits`` are given.
         num_splits: how many draws (the first ones, where splits are given).
         seed: of the draws and of the folds of train.
@@ -64,16 +68,15 @@ def linear_probe(
     if num_splits is not None and num_splits < 1:
         raise ValueError(f"num_splits is {num_splits}; it must be at least 1")
     x = embedding(z)
-    truth, known = labels(y, x.size(0), x.device)
+    protocol = find_protocol(splits if isinstance(splits, str | Protocol) else protocol)
+    truth, known = _labels(y, x, protocol, metric)
     if isinstance(splits, str | Protocol):
-        protocol = find_protocol(splits)
         parts, digest = _draw(truth, known, protocol, num_splits or protocol.num_splits or 1, seed)
     else:
-        protocol = find_protocol(protocol)
         given = [splits] if isinstance(splits, Split) else list(splits)[:num_splits]
         parts, digest = rows_of(given, known), split_hash(given)
     metric = find_metric(protocol.metric or metric or ("accuracy" if truth.dim() == 1 else "micro_f1"))
-    probes = [fit_probe(x, truth, rows, protocol, metric, seed=seed + i, solver=solver, max_iter=max_iter) for i, rows in enumerate(parts)]
+    probes = _fitted(x, truth, parts, protocol, metric, seed, solver, max_iter)
     values = tuple(measure(metric, p.truth(truth[rows.test]), p.scores(x, rows.test)) for p, rows in zip(probes, parts, strict=True))
     done = all(p.converged for p in probes)
     return Score(metric, values, setting, protocol.name, protocol.version, digest, done, tuple(p.selected for p in probes))
@@ -158,6 +161,34 @@ def low_label_probe(
     return scores
 
 
+def _labels(y: Any, x: Tensor | CSR, protocol: Protocol, metric: str | None) -> tuple[Tensor, Tensor]:
+    """Labels or targets as the protocol takes them, and which rows have one."""
+    per_task = protocol.classifier == "per-task"
+    if metric is None or find_metric(metric) not in ERRORS:
+        return labels(y, x.size(0), x.device, partial=per_task)
+    if not per_task:
+        able = ", ".join(p.name for p in PROTOCOLS.values() if p.classifier == "per-task")
+        raise ValueError(
+            f"protocol is {protocol.name!r}, which separates classes, and metric {metric!r} is for regression; allowed: {able}"
+        )
+    return targets(y, x.size(0), x.device)
+
+
+def _fitted(
+    x: Tensor | CSR, y: Tensor, parts: Sequence[Rows], protocol: Protocol, metric: str, seed: int, solver: str, max_iter: int | None
+) -> list[Probe | SVMProbe]:
+    """A fitted probe for each split."""
+    if protocol.classifier != "svm":
+        return [fit_probe(x, y, rows, protocol, metric, seed=seed + i, solver=solver, max_iter=max_iter) for i, rows in enumerate(parts)]
+    check_solver(protocol, solver)
+    if y.dim() != 1:
+        raise ValueError(f"protocol is {protocol.name!r}, which separates classes, and y is a table of shape {tuple(y.shape)}")
+    by_row = protocol.scale != "standardize"  # each split would have its own distances
+    rows_scaled = Scaler.fit(protocol.scale, x)(x) if by_row else x
+    table = pairs(rows_scaled, rows_scaled, protocol.kernel) if by_row else None
+    return [fit_svm(x, y, rows, protocol, table=table, max_iter=max_iter) for rows in parts]
+
+
 def _draw(y: Tensor, known: Tensor, protocol: Protocol, num: int, seed: int) -> tuple[list[Rows], str]:
     """The rows of a protocol that draws its own splits, and their hash."""
     if protocol.draw == "dataset":
@@ -168,9 +199,27 @@ def _draw(y: Tensor, known: Tensor, protocol: Protocol, num: int, seed: int) -> 
     if protocol.draw == "per-class":
         splits = [few_labels_split(y.cpu(), protocol.per_class or 5, val=0, seed=seed + i) for i in range(num)]
         return rows_of(splits, known), split_hash(splits)
+    if protocol.draw == "folds":
+        splits = stratified_folds(y.cpu(), seed=seed, repeats=-(-num // 10))[:num]
+        return rows_of(splits, known), split_hash(splits)
+    if protocol.draw == "official-graphmae":
+        splits = _official_folds(y.cpu().numpy(), known.cpu().numpy(), num, seed)
+        return rows_of(splits, known), split_hash(splits)
     rows = _official_rows(known.nonzero().squeeze(1).cpu().numpy(), protocol, num, seed)
     splits = [Split(f"{protocol.name}-{i}", r.train, r.val, r.test, seed) for i, r in enumerate(rows)]
     return [Rows(*(part.to(known.device) for part in r)) for r in rows], split_hash(splits)
+
+
+def _official_folds(y: np.ndarray, known: np.ndarray, num: int, seed: int) -> list[Split]:
+    """GraphMAE's ten folds: scikit-learn's, shuffled by seed 0; each repeat takes the next seed."""
+    labelled = np.flatnonzero(known)
+    splits = []
+    for i in range(num):
+        folds = StratifiedKFold(10, shuffle=True, random_state=seed + i // 10).split(labelled, y[labelled])
+        train, test = list(folds)[i % 10]
+        rows, held = torch.from_numpy(labelled[train]), torch.from_numpy(labelled[test])
+        splits.append(Split(f"graphmae-{i}", rows, rows[:0], held, seed + i // 10))
+    return splits
 
 
 def _official_rows(labelled: np.ndarray, protocol: Protocol, num: int, seed: int) -> list[Rows]:

@@ -13,7 +13,7 @@ from graphssl.adjacency import CSR
 from graphssl.datasets.splits import Split, split_hash
 from graphssl.evaluation.metrics import find_metric, measure
 from graphssl.evaluation.rows import Rows, Scaler, class_names, embedding, labels, rows_of, take
-from graphssl.evaluation.score import Score, check_setting
+from graphssl.evaluation.score import ERRORS, Score, check_setting
 
 
 def knn_probe(
@@ -51,6 +51,8 @@ def knn_probe(
     check_setting(setting)
     if not k or min(k) < 1:
         raise ValueError(f"k is {tuple(k)}; it must be one or several numbers from 1")
+    if metric is not None and find_metric(metric) in ERRORS:
+        raise ValueError(f"metric is {metric!r}, which is for regression; neighbours vote for classes here")
     x = embedding(z)
     truth, known = labels(y, x.size(0), x.device)
     splits = [splits] if isinstance(splits, Split) else list(splits)

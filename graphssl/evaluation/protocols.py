@@ -6,10 +6,11 @@ import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-Classifier = Literal["multinomial", "one-vs-rest", "linear-adamw"]
-Draw = Literal["dataset", "random", "official-bgrl", "official-grace", "per-class"]
+Classifier = Literal["multinomial", "one-vs-rest", "linear-adamw", "svm", "per-task"]
+Draw = Literal["dataset", "random", "official-bgrl", "official-grace", "official-graphmae", "per-class", "folds"]
+Kernel = Literal["rbf", "linear"]
 Scale = Literal["l2", "standardize", "none"]
-Selection = Literal["validation", "shuffle-split", "k-fold"]
+Selection = Literal["validation", "shuffle-split", "k-fold", "stratified-k-fold"]
 SETTINGS = ("transductive", "inductive")
 
 
@@ -22,17 +23,19 @@ class Protocol:
         version: raised whenever scores may change.
         description: what is done, in a sentence or two.
         source: where it comes from.
-        draw: who makes the splits: the dataset, seeded random draws, or an official code's own draws.
+        draw: who makes the splits: the dataset, seeded random draws, an official code's own draws, or folds: each row is tested once.
         split_name: how the names of the dataset's splits must begin.
-        num_splits: how many, ``None``: as many as the dataset has.
+        num_splits: how many, ``None``: as many as the dataset has; of folds, more than ten deal all rows out again.
         train: share of the labelled rows for training, where drawn.
         val: share for choosing the penalty, where drawn.
         per_class: training rows a class, for ``draw="per-class"``.
-        classifier: what is fitted on the frozen embedding.
+        classifier: what is fitted on the frozen embedding; ``per-task``: a logistic regression for each column on the rows where it is
+            known (multinomial for classes), or a ridge regression for each target where the metric is an error.
         scale: ``l2``: each row to length one; ``standardize``: columns to mean 0 and deviation 1, by the train rows alone.
-        grid: the penalties tried, ascending: ``C``, or the weight decay of ``linear-adamw``.
+        grid: the penalties tried, ascending: ``C`` (``1 / alpha`` of ridge regression), or the weight decay of ``linear-adamw``.
         selection: where the penalty is chosen; ``validation`` falls back to five stratified folds of train where val is empty.
         metric: ``None``: the caller's or the dataset's.
+        kernel: of ``svm``.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Protocol:
     selection: Selection = "validation"
     metric: str | None = None
     split_name: str = ""
+    kernel: Kernel = "rbf"
 
     @property
     def label(self) -> str:
@@ -61,6 +65,13 @@ _OURS = (
     "graphssl's probe: rows of length one, multinomial logistic regression, C in 2^-10..2^10 chosen on validation (ties: the smaller C), "
     "fitted on the train rows alone"
 )
+
+_TASKS = (
+    "Columns standardised by the train rows; a logistic regression for each task on the rows that have its label, C in 10^-5..10^3, or for "
+    "regression a ridge regression for each target, alpha = 1 / C; one C for all tasks, chosen (ties: the smaller; errors of several "
+    "targets in units of their deviation)"
+)
+_HALF_DECADES = tuple(10.0 ** (e / 2) for e in range(-10, 7))
 
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
@@ -154,6 +165,68 @@ PROTOCOLS: dict[str, Protocol] = {
             "per-class",
             10,
             per_class=5,
+        ),
+        Protocol(
+            "tu-svm",
+            1,
+            "Graph classification: 10 stratified folds (50 splits are 5 repeats); support vector machine with an RBF kernel on the rows as "
+            "they are, gamma = 1 / (D times their variance), C in 10^-3..10^3 by the accuracy of 5 stratified folds of the training folds, "
+            "refitted on them. The official codes draw the 10 folds unseeded.",
+            "Sun et al., 2020, arXiv:1908.01000 (InfoGraph) and You et al., 2020, arXiv:2010.13902 (GraphCL), official codes",
+            "folds",
+            10,
+            classifier="svm",
+            scale="none",
+            grid=tuple(10.0**e for e in range(-3, 4)),
+            selection="stratified-k-fold",
+            metric="accuracy",
+        ),
+        Protocol(
+            "graphmae-svm",
+            1,
+            "GraphMAE's official code for graph classification: scikit-learn's 10 shuffled stratified folds of seed 0; support vector "
+            "machine with an RBF kernel as in tu-svm, C in 10^-3..10 by the accuracy of 5 stratified folds of the training folds.",
+            "Hou et al., 2022, arXiv:2205.10803, official code",
+            "official-graphmae",
+            10,
+            classifier="svm",
+            scale="none",
+            grid=tuple(10.0**e for e in range(-3, 2)),
+            selection="stratified-k-fold",
+            metric="micro_f1",
+        ),
+        Protocol(
+            "tu-logistic",
+            1,
+            "Graph classification on the folds of tu-svm: columns standardised by the train rows, multinomial logistic regression, C in "
+            "2^-10..2^10 by the accuracy of 5 shuffled stratified folds of the training folds (ties: the smaller C), refitted on them.",
+            "graphssl",
+            "folds",
+            10,
+            scale="standardize",
+        ),
+        Protocol(
+            "molecules",
+            1,
+            f"The dataset's own splits, all of them. {_TASKS} by the validation metric.",
+            "graphssl; metrics as Hu et al., 2020, arXiv:2005.00687 (OGB) has them",
+            "dataset",
+            None,
+            classifier="per-task",
+            scale="standardize",
+            grid=_HALF_DECADES,
+        ),
+        Protocol(
+            "molecules-folds",
+            1,
+            f"10 folds, stratified for classes and random for tables and targets (50 splits are 5 repeats). {_TASKS} by the metric on 5 "
+            "shuffled folds of the training folds.",
+            "graphssl",
+            "folds",
+            10,
+            classifier="per-task",
+            scale="standardize",
+            grid=_HALF_DECADES,
         ),
     )
 }

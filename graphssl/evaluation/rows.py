@@ -51,8 +51,10 @@ def embedding(z: Any) -> Tensor | CSR:
     return rows
 
 
-def labels(y: Any, num_rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def labels(y: Any, num_rows: int, device: torch.device, *, partial: bool = False) -> tuple[Tensor, Tensor]:
     """Labels, ``[N]`` int64 or ``[N, K]`` float in {0, 1}, and which rows ``[N]`` carry one (not -1, no NaN).
+
+    With ``partial`` a row of a table carries one where some column is known; what is unknown is NaN.
 
     Raises:
         ValueError: another length than the embedding, another shape or another kind of value.
@@ -74,10 +76,31 @@ def labels(y: Any, num_rows: int, device: torch.device) -> tuple[Tensor, Tensor]
     if y.dim() != 2:
         raise ValueError(f"y has shape {tuple(y.shape)}; allowed: class numbers [N], or a table [N, K] of 0 and 1")
     y = y.to(torch.get_default_dtype())
-    known = torch.isfinite(y).all(1) & (y >= 0).all(1)
-    if bool(((y[known] != 0) & (y[known] != 1)).any()):
+    given = torch.isfinite(y) & (y >= 0)
+    known = given.any(1) if partial else given.all(1)
+    checked = y[given] if partial else y[known]
+    if bool(((checked != 0) & (checked != 1)).any()):
         raise ValueError("y has two columns or more with values besides 0 and 1; allowed: class numbers [N], or a table [N, K] of 0 and 1")
-    return y, known
+    return torch.where(given, y, torch.nan) if partial else y, known
+
+
+def targets(y: Any, num_rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Targets of a regression, ``[N, T]`` float64 with NaN where one is missing, and which rows ``[N]`` have at least one.
+
+    Raises:
+        ValueError: another length than the embedding, another shape, or an infinite value.
+
+    Example:
+        >>> targets([0.5, float("nan")], 2, torch.device("cpu"))[1].tolist()
+        [True, False]
+    """
+    y = torch.as_tensor(np.asarray(y) if isinstance(y, list | tuple) else y).detach().to(device, torch.float64)
+    y = y[:, None] if y.dim() == 1 else y
+    if y.dim() != 2 or y.size(0) != num_rows:
+        raise ValueError(f"y has shape {tuple(y.shape)} and z has {num_rows} rows; allowed: targets [N] or [N, T]")
+    if bool(y.isinf().any()):
+        raise ValueError("y has an infinite target; all must be finite, or NaN where one is missing")
+    return y, ~y.isnan().all(1)
 
 
 def rows_of(splits: Split | Sequence[Split], known: Tensor) -> list[Rows]:

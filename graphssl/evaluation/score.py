@@ -8,10 +8,12 @@ from typing import Any
 
 from graphssl.evaluation.protocols import SETTINGS
 
+ERRORS = ("rmse", "mae")  # metrics in the target's units, of which less is better; all others are shares
+
 
 @dataclass(frozen=True)
 class Score:
-    """One embedding's score under one protocol; shares, not per cent, except in print.
+    """One embedding's score under one protocol; shares, not per cent, except in print; errors are in the target's units.
 
     ``std_splits`` is the deviation (``n - 1``) over splits of one embedding, never over pre-training seeds; ``None`` with one split.
 
@@ -29,6 +31,8 @@ class Score:
         >>> score = Score("accuracy", (0.80, 0.82), "transductive", "fixed", 1, "3fa9c0de", True, ({"C": 1.0}, {"C": 2.0}))
         >>> print(score)
         accuracy 81.00 % ± 1.41 (std over 2 splits), protocol fixed v1, transductive, split 3fa9c0de
+        >>> print(Score("rmse", (0.8125,), "transductive", "molecules", 1, "3fa9c0de", True, ({"alpha": 1.0},)))
+        rmse 0.8125 (one split), protocol molecules v1, transductive, split 3fa9c0de
     """
 
     metric: str
@@ -55,6 +59,11 @@ class Score:
         """Deviation over splits; ``None`` with one split."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    @property
+    def is_error(self) -> bool:
+        """The values are errors in the target's units, and less is better."""
+        return self.metric in ERRORS
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, ``mean`` and ``std_splits`` included."""
         record = asdict(self)
@@ -69,11 +78,12 @@ class Score:
         }
 
     def __str__(self) -> str:
-        spread = "" if self.std_splits is None else f" ± {100 * self.std_splits:.2f}"
+        number = f"{self.mean:.4g}" if self.is_error else f"{100 * self.mean:.2f} %"
+        spread = "" if self.std_splits is None else f" ± {self.std_splits:.4g}" if self.is_error else f" ± {100 * self.std_splits:.2f}"
         over = "one split" if self.std_splits is None else f"std over {len(self.values)} splits"
         doubt = "" if self.converged else ", NOT converged"
         return (
-            f"{self.metric} {100 * self.mean:.2f} %{spread} ({over}), protocol {self.protocol} v{self.version}, "
+            f"{self.metric} {number}{spread} ({over}), protocol {self.protocol} v{self.version}, "
             f"{self.setting}, split {self.split_hash[:8]}{doubt}"
         )
 

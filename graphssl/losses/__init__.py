@@ -2,6 +2,7 @@
 
 from graphssl.losses.bootstrap import bootstrap
 from graphssl.losses.contrastive import info_nce
-from graphssl.losses.mutual_information import bce, jsd
+from graphssl.losses.mutual_information import bce, jsd, node_graph_jsd
+from graphssl.losses.reconstruction import scaled_cosine
 
-__all__ = ["bce", "bootstrap", "info_nce", "jsd"]
+__all__ = ["bce", "bootstrap", "info_nce", "jsd", "node_graph_jsd", "scaled_cosine"]

@@ -14,24 +14,38 @@ from graphssl.losses.precision import full_precision
 
 
 @full_precision
-def info_nce(u: Tensor, v: Tensor, *, tau: float = 0.5, intra: bool = False, chunk: int | None = None) -> Tensor:
+def info_nce(
+    u: Tensor,
+    v: Tensor,
+    *,
+    tau: float = 0.5,
+    intra: bool = False,
+    decoupled: bool = False,
+    symmetric: bool = True,
+    chunk: int | None = None,
+) -> Tensor:
     r"""InfoNCE of cosine similarities, symmetrised over both directions.
 
     With ``s(a, b) = cos(a, b) / tau``, the mean over both directions and all rows of
     ``-s(u_i, v_i) + log[ sum_k exp s(u_i, v_k)  (+ sum_{k != i} exp s(u_i, u_k) if intra) ]``.
     With ``intra=True`` this is the loss of GRACE (Zhu et al., 2020, arXiv:2006.04131), which equals SimCLR's NT-Xent
-    (Chen et al., 2020, arXiv:2002.05709) on the stacked views.
+    (Chen et al., 2020, arXiv:2002.05709) on the stacked views. With ``decoupled=True`` the sum runs over ``k != i``: decoupled contrastive
+    learning (Yeh et al., 2022, arXiv:2110.06848), whose pull on a positive does not fade as it comes near; the loss may be negative. In
+    one direction (``symmetric=False``) that is what the code of GraphCL (You et al., 2020, arXiv:2010.13902) minimises.
 
     Args:
         u: ``[N, D]``.
         v: ``[N, D]``; row ``i`` of both is the same node or graph.
         tau: temperature.
         intra: other rows of the same view are negatives too.
+        decoupled: leave the positive out of the sum.
+        symmetric: the rows of ``v`` look for theirs in ``u`` too; ``False`` takes the rows of ``u`` alone.
         chunk: rows of similarities held at a time. ``None`` holds them all, O(N^2) memory; a number takes O(chunk^2 + N), with the same
             value and gradient: sums in a first pass, gradients from recomputed similarities in a second.
 
     Raises:
-        ValueError: views of different shape, a temperature that is not positive (below 0.003 with ``chunk``), or a chunk below 1.
+        ValueError: views of different shape, a temperature that is not positive (below 0.003 with ``chunk``), a chunk below 1, or
+            ``decoupled`` with fewer than two rows, which leaves no negative.
 
     Example:
         >>> u = torch.eye(4)
@@ -42,28 +56,43 @@ def info_nce(u: Tensor, v: Tensor, *, tau: float = 0.5, intra: bool = False, chu
         raise ValueError(f"u and v must both be [N, D], got {tuple(u.shape)} and {tuple(v.shape)}")
     if tau <= 0:
         raise ValueError(f"tau must be positive, got {tau}")
+    if decoupled and u.size(0) < 2:
+        raise ValueError(f"decoupled needs at least two rows, of which one is the other's negative, got {u.size(0)}")
+    n = u.size(0)
     u, v = F.normalize(u, dim=1), F.normalize(v, dim=1)
     positive: Tensor = torch.linalg.vecdot(u, v) / tau  # [N]
     a, b = (torch.cat([u, v]), None) if intra else (u, v)
-    return log_sums(a, b, tau=tau, chunk=chunk).mean() - positive.mean()
+    skip = (n if intra else 0) if decoupled else None
+    sums = log_sums(a, b, tau=tau, skip=skip, chunk=chunk)
+    return (sums if symmetric else sums[:n]).mean() - positive.mean()
 
 
-def log_sums(a: Tensor, b: Tensor | None, *, tau: float, chunk: int | None = None) -> Tensor:
+def log_sums(a: Tensor, b: Tensor | None, *, tau: float, skip: int | None = None, chunk: int | None = None) -> Tensor:
     """``log sum exp(. / tau)`` over each row and then each column of the similarities ``a b^T``, ``[N + M]``.
 
-    ``b=None`` takes ``a`` against itself without the diagonal, ``[N]``. Rows have unit length; ``chunk`` as in :func:`info_nce`.
+    ``b=None`` takes ``a`` against itself without the diagonal, ``[N]``. ``skip`` leaves out row ``i`` against row ``i + skip`` as well,
+    either way round. Rows have unit length; ``chunk`` as in :func:`info_nce`.
     """
+    without = _left_out(b is None, skip)
     if chunk is None or chunk >= a.size(0):
         scores = a @ (a if b is None else b).t() / tau
+        for offset in without:
+            scores.diagonal(offset).fill_(-torch.inf)
         if b is None:
-            return scores.fill_diagonal_(-torch.inf).logsumexp(dim=1)
+            return scores.logsumexp(dim=1)
         return torch.cat([scores.logsumexp(dim=1), scores.logsumexp(dim=0)])
     if chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     if tau < 0.003:
         raise ValueError(f"tau must be at least 0.003 where similarities are taken in chunks, got {tau}")
-    out: Tensor = _LogSums.apply(a, b, tau, chunk)  # type: ignore[no-untyped-call]
+    out: Tensor = _LogSums.apply(a, b, tau, without, chunk)  # type: ignore[no-untyped-call]
     return out
+
+
+def _left_out(itself: bool, skip: int | None) -> tuple[int, ...]:
+    """The diagonals of the similarities that do not count."""
+    others = () if skip is None else (skip, -skip) if itself else (skip,)
+    return (0, *others) if itself else others
 
 
 class _LogSums(torch.autograd.Function):
@@ -74,10 +103,10 @@ class _LogSums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor | None, tau: float, chunk: int) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor | None, tau: float, without: tuple[int, ...], chunk: int) -> Tensor:
         x, y = _wide(a, tau), None if b is None else _wide(b, tau)
         sums = x.new_zeros(x.size(0)), None if y is None else x.new_zeros(y.size(0))
-        for rows, cols, e in _blocks(x, y, tau, chunk):
+        for rows, cols, e in _blocks(x, y, tau, without, chunk):
             sums[0][rows] += e.sum(1)
             if sums[1] is not None:
                 sums[1][cols] += e.sum(0)
@@ -85,37 +114,38 @@ class _LogSums(torch.autograd.Function):
                 sums[0][cols] += e.sum(0)
         total = sums[0] if sums[1] is None else torch.cat([sums[0], sums[1]])
         ctx.save_for_backward(a, b, total)
-        ctx.tau, ctx.chunk = tau, chunk
+        ctx.tau, ctx.without, ctx.chunk = tau, without, chunk
         return (total.log() + 1 / tau).to(a.dtype)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         a, b, total = ctx.saved_tensors
         x, y = _wide(a, ctx.tau), None if b is None else _wide(b, ctx.tau)
         w = grad / total / ctx.tau
         w_row, w_col = (w, w) if y is None else w.split([x.size(0), y.size(0)])
         grad_a, grad_b = torch.zeros_like(x), None if y is None else torch.zeros_like(y)
         other, grad_other = (x, grad_a) if y is None or grad_b is None else (y, grad_b)
-        for rows, cols, e in _blocks(x, y, ctx.tau, ctx.chunk):
+        for rows, cols, e in _blocks(x, y, ctx.tau, ctx.without, ctx.chunk):
             p = e.mul_(w_row[rows, None] + w_col[cols])  # [chunk, chunk]
             grad_a[rows].addmm_(p, other[cols])
             if y is not None or cols != rows:
                 grad_other[cols].addmm_(p.t(), x[rows])
-        return grad_a.to(a.dtype), None if grad_b is None else grad_b.to(a.dtype), None, None
+        return grad_a.to(a.dtype), None if grad_b is None else grad_b.to(a.dtype), None, None, None
 
 
 def _wide(a: Tensor, tau: float) -> Tensor:
     return a.double() if tau < 0.025 else a if a.dtype == torch.float64 else a.float()
 
 
-def _blocks(x: Tensor, y: Tensor | None, tau: float, chunk: int) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Blocks of ``exp((x y^T - 1) / tau)``; without ``y`` those on and above the diagonal of ``x x^T``, the diagonal itself zero."""
+def _blocks(x: Tensor, y: Tensor | None, tau: float, without: tuple[int, ...], chunk: int) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Blocks of ``exp((x y^T - 1) / tau)``, zero on the diagonals ``without``; if ``y`` is None those on and above that of ``x x^T``."""
     other = x if y is None else y
     for i in range(0, x.size(0), chunk):
         left = x[i : i + chunk] / tau
         for j in range(i if y is None else 0, other.size(0), chunk):
             e = (left @ other[j : j + chunk].t()).sub_(1 / tau).exp_()
-            if y is None and i == j:
-                e.fill_diagonal_(0)
+            for offset in without:
+                if -e.size(0) < offset + i - j < e.size(1):
+                    e.diagonal(offset + i - j).zero_()
             yield slice(i, i + chunk), slice(j, j + chunk), e

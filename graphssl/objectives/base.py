@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from graphssl.augment import Augmentation, aligned, matched
 from graphssl.graph import Graph
-from graphssl.heads import mean_per_graph
 
 
 class Objective(nn.Module):
@@ -33,8 +32,9 @@ class Objective(nn.Module):
         return h if g.num_seeds is None else h[: g.num_seeds]
 
     def graphs(self, g: Graph, encoder: nn.Module | None = None) -> Tensor:
-        """Mean of each graph's nodes, ``[G, D]``."""
-        return mean_per_graph(_full((encoder or self.encoder)(g)), g.graph_id, g.num_graphs)
+        """Embeddings of the graphs, ``[G, D]``, by the encoder's readout."""
+        encoder = encoder or self.encoder
+        return encoder.pool(_full(encoder(g)), g)  # type: ignore[operator, no-any-return]
 
 
 def two_views(views: Iterable[Augmentation]) -> tuple[Augmentation, Augmentation]:
@@ -61,6 +61,16 @@ def common_rows(g1: Graph, g2: Graph) -> tuple[Tensor | slice, Tensor | slice]:
     if not rows[0].numel():
         raise ValueError("views: the two views share no node; drop fewer nodes")
     return rows
+
+
+def several_graphs(g: Graph) -> None:
+    """Refuses a batch of one graph, for objectives where a graph is another's negative.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if g.num_graphs < 2:
+        raise ValueError(f"a batch must hold at least two graphs, of which one is the other's negative, got {g.num_graphs}")
 
 
 def _full(h: Tensor) -> Tensor:

@@ -6,18 +6,73 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from graphssl.datasets.table import DATASETS, canonical
-from graphssl.recipes import bgrl, dgi, grace
-from graphssl.recipes.base import Recipe, Reported, TwoViews
+from graphssl.recipes import bgrl, dgi, grace, graphcl, graphmae, infograph
+from graphssl.recipes.base import GraphViews, OneView, Recipe, Reported, TwoViews
 
-RECIPES: dict[str, dict[str, Recipe]] = {"bgrl": {**bgrl.RECIPES}, "dgi": {**dgi.RECIPES}, "grace": {**grace.RECIPES}}
-DEFAULTS: dict[str, Recipe] = {"bgrl": bgrl.DEFAULT, "dgi": dgi.DEFAULT, "grace": grace.DEFAULT}
+RECIPES: dict[str, dict[str, Recipe]] = {
+    "bgrl": {**bgrl.RECIPES},
+    "dgi": {**dgi.RECIPES},
+    "grace": {**grace.RECIPES},
+    "graphcl": {**graphcl.RECIPES},
+    "graphmae": {**graphmae.RECIPES},
+    "infograph": {**infograph.RECIPES},
+}
+DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
+    "bgrl": bgrl.DEFAULT,
+    "dgi": dgi.DEFAULT,
+    "grace": grace.DEFAULT,
+    "graphcl": graphcl.DEFAULT,
+    "graphmae": graphmae.DEFAULT,
+    "infograph": infograph.DEFAULT,
+}
+GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelled; a method that is not here needs one large graph
+    "graphcl": graphcl.DEFAULT,
+    "graphmae": graphmae.GRAPH_DEFAULT,
+    "infograph": infograph.DEFAULT,
+}
 DESCRIPTIONS: dict[str, str] = {
     "bgrl": "Bootstrapped Graph Latents: predict a slow copy of the encoder, no negatives (Thakoor et al., 2022, arXiv:2102.06514)",
     "dgi": "Deep Graph Infomax: tell nodes of the graph from nodes of a shuffled copy (Velickovic et al., 2019, arXiv:1809.10341)",
     "grace": "GRACE: draw a node's two views together, away from all others (Zhu et al., 2020, arXiv:2006.04131)",
+    "graphcl": "GraphCL: draw a graph and an augmented view of it together, away from the others (You et al., 2020, arXiv:2010.13902)",
+    "graphmae": "GraphMAE: hide features of nodes, encode, and tell them again from the neighbours (Hou et al., 2022, arXiv:2205.10803)",
+    "infograph": "InfoGraph: a graph's embedding tells its own nodes from those of other graphs (Sun et al., 2020, arXiv:1908.01000)",
+}
+MOLECULES: dict[str, object] = {  # what changes in a graph-level default where nodes are atoms, and edges bonds with attributes
+    "encoder": "gine",
+    "input": 128,
+    "channels": (128, 128, 128, 128, 128),
+    "expansion": 2,
+    "batch_size": 256,
+    "epochs": 20,
+    "lr": 1e-3,
+    "readout": "mean",
+    "jk": "last",
+    "protocol": "molecules",
+    "augmented": "both",  # GraphCL's transfer recipe has two views of its augmentations, twice as strong
+    "strength": 0.2,
+    "subgraph": 0.8,
+    "fill": "mean",
+    "tau": 0.1,
 }
 
-__all__ = ["DEFAULTS", "DESCRIPTIONS", "RECIPES", "Recipe", "Reported", "TwoViews", "find_method", "find_recipe", "is_known", "nearest"]
+__all__ = [
+    "DEFAULTS",
+    "DESCRIPTIONS",
+    "GRAPH_DEFAULTS",
+    "GraphViews",
+    "OneView",
+    "RECIPES",
+    "Recipe",
+    "Reported",
+    "TwoViews",
+    "find_method",
+    "find_recipe",
+    "is_known",
+    "level_of",
+    "levels",
+    "nearest",
+]
 
 
 def nearest(what: str, given: str, allowed: list[str]) -> ValueError:
@@ -46,13 +101,43 @@ def find_recipe(method: str, dataset: str) -> Recipe:
         ((512,), 'default: the Planetoid recipe of PetarV-/DGI')
     """
     method = find_method(method)
-    if not is_known(dataset):
-        return DEFAULTS[method].model_copy(update={"protocol": "fixed"})
-    name = canonical(dataset)
+    level = level_of(dataset)
+    if level not in levels(method):
+        allowed = [name for name in DEFAULTS if level in levels(name)]
+        raise ValueError(
+            f"method {method} is for {' or '.join(levels(method))}-level data, and {dataset} is {level}-level; "
+            f"allowed: {', '.join(allowed)}"
+        )
+    name = canonical(dataset) if is_known(dataset) else ""
     if name in RECIPES[method]:
         return RECIPES[method][name]
-    drawn = DATASETS[name].splits.startswith("20 random")
+    if level == "graph":
+        return _graph_default(method, dataset, name)
+    drawn = name and DATASETS[name].splits.startswith("20 random")
     return DEFAULTS[method].model_copy(update={"protocol": "random-10-10-80" if drawn else "fixed"})
+
+
+def levels(method: str) -> tuple[str, ...]:
+    """What a method trains on: ``node``-level data (one large graph), ``graph``-level data (many graphs), or both."""
+    at_graphs = GRAPH_DEFAULTS.get(method)
+    if at_graphs is None:
+        return ("node",)
+    return ("graph",) if at_graphs is DEFAULTS[method] else ("node", "graph")
+
+
+def level_of(dataset: str) -> str:
+    """``node`` or ``graph``: what is labelled in a dataset of the table, or in the user's own file (by its kind)."""
+    if is_known(dataset):
+        return DATASETS[canonical(dataset)].level
+    return "node" if Path(dataset).suffix == ".npz" else "graph"
+
+
+def _graph_default(method: str, dataset: str, name: str) -> Recipe:
+    recipe = GRAPH_DEFAULTS[method]
+    if (name and not DATASETS[name].molecules) or (not name and Path(dataset).suffix not in (".csv", ".parquet")):
+        return recipe
+    changes = {field: value for field, value in MOLECULES.items() if field in type(recipe).model_fields}
+    return type(recipe).model_validate({**recipe.model_dump(), **changes})
 
 
 def is_known(dataset: str) -> bool:

@@ -13,7 +13,24 @@ ONLY_FOR: dict[str, tuple[str, ...]] = {
     "heads": ("gat", "gatv2"),
     "attention_dropout": ("gat", "gatv2"),
     "aggregation": ("sage",),
+    "expansion": ("gin", "gine"),
+    "mlp_norm": ("gin", "gine"),
 }
+
+
+SHARED = (
+    "norm",
+    "norm_momentum",
+    "dropout",
+    "input_dropout",
+    "skip",
+    "jk",
+    "weight_standardization",
+    "order",
+    "input",
+    "virtual_node",
+    "readout",
+)  # fields that every encoder takes
 
 
 class Reported(BaseModel, frozen=True, extra="forbid"):
@@ -30,7 +47,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin"] = "gcn"
+    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine"] = "gcn"
     """Kind of convolution."""
     channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (512, 256)
     """Width of each layer."""
@@ -44,6 +61,8 @@ class Recipe(BaseModel):
     """Also after the last layer."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout on the input of each layer but the first."""
+    input_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the input of the first layer, the features."""
     skip: Literal["none", "residual", "dense"] = "none"
     """Skip connections."""
     jk: Literal["last", "cat", "max", "lstm"] = "last"
@@ -56,11 +75,27 @@ class Recipe(BaseModel):
     """Dropout on attention weights (gat, gatv2)."""
     aggregation: Literal["mean", "max"] | None = None
     """How neighbours are put together (sage; mean by default)."""
+    expansion: Annotated[int, Field(ge=1)] | None = None
+    """Hidden width of each layer's MLP, in multiples of its output (gin, gine; 1 by default)."""
+    mlp_norm: bool | None = None
+    """Batch norm inside each layer's MLP (gin, gine; not by default)."""
+    order: Literal["norm-act", "act-norm"] = "norm-act"
+    """Whether the normalisation or the activation comes first."""
+    input: Annotated[int, Field(ge=1)] | None = None
+    """Width of a linear map of the features before the first layer (of categorical ones: the sum of their embeddings)."""
+    virtual_node: bool = False
+    """A node joined to all nodes of its graph; needs input, and layers of its width."""
+    readout: Literal["mean", "sum", "max", "attention", "set2set"] = "mean"
+    """How nodes become a graph's embedding."""
 
+    node_features: Literal["auto", "labels", "attributes", "labels+attributes", "degree", "ones"] = "auto"
+    """What nodes carry in sets of many graphs that leave the choice; auto: labels, else attributes, else degrees."""
     features: Literal["none", "row-normalize", "standardize", "row-normalize+standardize"] = "none"
     """What is done to the input features."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Graphs a step, where training has several; all of them by default."""
+    inductive: bool = False
+    """At graph level: train on the graphs of the split's train part alone; the split must be a single one."""
 
     epochs: Annotated[int, Field(ge=1)] = 1000
     """Passes over the training graphs."""
@@ -100,6 +135,10 @@ class Recipe(BaseModel):
             raise ValueError(f"jk {self.jk} needs layers of equal width, got channels {list(self.channels)}")
         if self.skip == "dense" and len(set(self.channels)) > 1:
             raise ValueError(f"skip dense needs layers of equal width, got channels {list(self.channels)}")
+        if self.virtual_node and (self.input is None or {self.input} != set(self.channels)):
+            raise ValueError(
+                f"virtual_node needs input and layers of that width, got input {self.input} and channels {list(self.channels)}"
+            )
         heads = self.heads or 4
         if self.encoder in ONLY_FOR["heads"] and any(width % heads for width in self.channels):
             raise ValueError(f"heads must divide the width of each layer, got heads {heads} and channels {list(self.channels)}")
@@ -110,7 +149,7 @@ class Recipe(BaseModel):
         acts = [self.act] * len(self.channels)
         if not self.last_act:
             acts[-1] = "none"
-        shared = {name: getattr(self, name) for name in ("norm", "norm_momentum", "dropout", "skip", "jk", "weight_standardization")}
+        shared = {name: getattr(self, name) for name in SHARED}
         own = {name: getattr(self, name) for name in ONLY_FOR if getattr(self, name) is not None}
         return {"channels": list(self.channels), "act": acts, **shared, **own}
 
@@ -141,3 +180,23 @@ class TwoViews(Recipe):
         if self.adaptive != "none" and self.mask != "column":
             raise ValueError(f"mask {self.mask} cannot be used with adaptive {self.adaptive}, which masks columns")
         return self
+
+
+class GraphViews(Recipe):
+    """A recipe with the augmentations of GraphCL, each of a share of each graph."""
+
+    strength: Share = 0.1
+    """Share of a graph's nodes that is dropped or masked, or of its edges that is dropped."""
+    subgraph: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of a graph's nodes that a subgraph keeps."""
+    fill: Literal["zero", "noise", "mean"] = "noise"
+    """What masked nodes carry: zeros, normal noise of mean and deviation 0.5, or the mean of their graph."""
+
+
+class OneView(GraphViews):
+    """A recipe that compares a graph with an augmented view of it, or two such views."""
+
+    augmentation: Literal["drop-nodes", "drop-edges", "subgraph", "mask-nodes", "random2", "random3", "random4"] = "random4"
+    """The augmentation; a random one is drawn for each graph: of dropped nodes and subgraphs, with dropped edges, with masked nodes."""
+    augmented: Literal["second", "both"] = "second"
+    """Whether the first view is the graph as it is, or augmented too."""

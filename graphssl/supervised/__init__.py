@@ -1,0 +1,29 @@
+"""Supervised training: fine-tuning, few labels beside many graphs without, predictions. Imports torch only when asked to train."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from graphssl.lazy import lazy
+
+if TYPE_CHECKING:
+    from graphssl.supervised.labels import draw_labels
+    from graphssl.supervised.loss import supervised_loss
+    from graphssl.supervised.objective import Supervised
+    from graphssl.supervised.tuning import Training, finetune, predict
+
+__all__ = ["Supervised", "Training", "draw_labels", "finetune", "predict", "supervised_loss"]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "labels": ("draw_labels",),
+        "loss": ("supervised_loss",),
+        "objective": ("Supervised",),
+        "tuning": ("Training", "finetune", "predict"),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
