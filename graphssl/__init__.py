@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from graphssl.encoders import GAT, GCN, GIN, GINE, GNN, GATv2, GraphSAGE
     from graphssl.evaluation import Score, cluster, diagnostics, evaluate, knn_probe, linear_probe, low_label_probe
     from graphssl.graph import Graph
-    from graphssl.objectives import BGRL, DGI, GRACE, METHODS, GraphCL, GraphMAE, InfoGraph, Objective
+    from graphssl.objectives import (BGRL, DGI, GRACE, JOAO, METHODS, AttributeMasking, ContextPrediction, GraphCL, GraphMAE, InfoGraph, Objective, SimGRACE)
     from graphssl.random import seeded
     from graphssl.runs import load_run
     from graphssl.training import fit, train
@@ -49,11 +49,14 @@ __all__ = [
     "GINE",
     "GNN",
     "GRACE",
+    "JOAO",
     "METHODS",
     "AdaptiveDropEdges",
     "AdaptiveMaskFeatures",
     "AddEdges",
+    "AttributeMasking",
     "Compose",
+    "ContextPrediction",
     "Dataset",
     "Diffuse",
     "DropEdges",
@@ -71,6 +74,7 @@ __all__ = [
     "RandomChoice",
     "Score",
     "ShuffleFeatures",
+    "SimGRACE",
     "Split",
     "Subgraph",
     "cluster",
@@ -115,7 +119,7 @@ __getattr__ = lazy(
         "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "knn_probe", "linear_probe", "low_label_probe"),
         "graph": ("Graph",),
         "losses": (),
-        "objectives": ("BGRL", "DGI", "GRACE", "METHODS", "GraphCL", "GraphMAE", "InfoGraph", "Objective"),
+        "objectives": ("BGRL", "DGI", "GRACE", "JOAO", "METHODS", "AttributeMasking", "ContextPrediction", "GraphCL", "GraphMAE", "InfoGraph", "Objective", "SimGRACE"),
         "random": ("seeded",),
         "runs": ("load_run",),
         "training": ("fit", "train"),

@@ -1,20 +1,21 @@
-"""The command ``graphssl``: train, evaluate, embed, list, show. Imports nothing heavy until a command needs it."""
+"""The command ``graphssl``: train, evaluate, embed, finetune, predict, list, show. Imports nothing heavy until a command needs it."""
 
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 from pydantic import ValidationError
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from graphssl.datasets.table import canonical
 from graphssl.files import check_free
+from graphssl.flags import check_flags, flag_class
 from graphssl.listings import HIDDEN, LISTS, describe
 from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
 
@@ -27,6 +28,8 @@ usage: graphssl COMMAND ...
   train METHOD DATASET      train an encoder, score it beside an untrained one and the raw features
   evaluate RUN              score a run again, under any protocol or probe
   embed RUN --out FILE      embeddings of a run as .npy, .parquet or .safetensors
+  finetune RUN DATASET      train the encoder of a run and a head on labels, beside the same network from scratch
+  predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
   list WHAT                 methods, datasets, recipes, encoders, augmentations, losses or protocols
   show METHOD DATASET       the recipe that train would use, its source and the published score
 
@@ -130,6 +133,8 @@ def _dispatch(args: list[str]) -> int:
         "train": _train,
         "evaluate": lambda rest: _evaluate(_parse(Evaluate, "evaluate", rest)),
         "embed": lambda rest: _embed(_parse(Embed, "embed", rest)),
+        "finetune": _supervised("finetune"),
+        "predict": _supervised("predict"),
         "list": lambda rest: _list(_parse(List, "list", rest)),
         "show": lambda rest: _show(_parse(Show, "show", rest)),
     }
@@ -144,6 +149,16 @@ def _dispatch(args: list[str]) -> int:
     if args[0] not in commands:
         raise nearest("command", args[0], list(commands))
     return commands[args[0]](args[1:])
+
+
+def _supervised(command: str) -> Callable[[list[str]], int]:
+    def run(args: list[str]) -> int:
+        from graphssl import cli_supervised
+
+        found: Callable[[list[str]], int] = getattr(cli_supervised, command)
+        return found(args)
+
+    return run
 
 
 def _parse(cls: type[Any], name: str, args: list[str]) -> Any:
@@ -167,7 +182,7 @@ def _train(args: list[str]) -> int:
     dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
     recipe = find_recipe(method, dataset)
     options = _train_flags(recipe)
-    _check_flags(args[2:], options, f"train {method}")
+    check_flags(args[2:], options, f"train {method}")
     flags = _parse(options, f"train {method} {dataset}", args[2:])
     recipe = _recipe_from(flags, recipe)
     seeds = parse_seeds(flags.seed)
@@ -198,29 +213,7 @@ def _train(args: list[str]) -> int:
 
 def _train_flags(recipe: Recipe) -> type[Any]:
     """Options of ``train`` with every field of the recipe behind them, defaults filled in from it."""
-    own = [(f.name, f.type, field(default=f.default)) for f in fields(TrainOptions)]
-    numbers = [
-        (name, Annotated[(info.annotation, *info.metadata, arg(help=info.description))], field(default=getattr(recipe, name)))  # type: ignore[misc]
-        for name, info in type(recipe).model_fields.items()
-        if name not in HIDDEN
-    ]
-    doc = {"__doc__": f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}."}
-    return make_dataclass("Train", [*own, *numbers], namespace=doc)
-
-
-def _check_flags(args: list[str], options: type[Any], command: str) -> None:
-    """Refuse an unknown flag, or an unknown word for a flag that takes one of several, with the nearest known one."""
-    kinds = {f.name.replace("_", "-"): f.type for f in fields(options)}
-    known = [*kinds, *(f"no-{name}" for name, kind in kinds.items() if bool in (kind, *get_args(kind))), "help"]
-    for flag, following in zip(args, [*args[1:], ""], strict=False):
-        if not flag.startswith("--"):
-            continue
-        name, _, joined = flag[2:].replace("_", "-").partition("=")
-        if name not in known:
-            raise nearest(f"option of {command}", name, known[:-1])
-        words = [word for part in (kinds.get(name), *get_args(kinds.get(name))) if get_origin(part) is Literal for word in get_args(part)]
-        if words and (joined or following) not in (*words, "None", ""):
-            raise nearest(name, joined or following, words)
+    return flag_class(TrainOptions, recipe, f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
 
 
 def _recipe_from(flags: Any, recipe: Recipe) -> Recipe:

@@ -267,7 +267,7 @@ class GATConv(nn.Module):
         pattern = g.looped()
         narrow = self.narrow_first and isinstance(x, Tensor)  # then the linear map waits for the sum, with which it commutes
         h: Tensor = x if narrow else self.neighbours(x)  # type: ignore[assignment]  # [N, H * C]
-        heads = h.unflatten(1, (self.heads, -1))  # [N, H, C]
+        heads = h.unflatten(1, (self.heads, -1))  # type: ignore[no-untyped-call]  # [N, H, C]
         if self.root is not None:
             pairs = heads[pattern.col] + self.root(x).unflatten(1, (self.heads, -1))[pattern.row]  # [E, H, C]
             scores = (F.leaky_relu(pairs, 0.2) * self.attention[0]).sum(-1)

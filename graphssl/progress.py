@@ -67,6 +67,10 @@ class Progress(Silent):
         """Say what begins."""
         self.console.print(text, style="dim" if self.live else None, highlight=False, markup=False)
 
+    def label(self, seed: int) -> str:
+        """What stands before a bar."""
+        return f"seed {seed}"
+
     def step(self, seed: int, step: Step) -> None:
         """Move the bar."""
         began = self.began.setdefault(seed, time.monotonic() - step.seconds)
@@ -74,7 +78,7 @@ class Progress(Silent):
         told = f"loss {float(step.loss):.4f}  {rate:.1f} steps/s" if rate >= 1 else f"loss {float(step.loss):.4f}  {1 / rate:.1f} s/step"
         if self.live:
             task = (
-                self.tasks.setdefault(seed, self.bar.add_task(f"seed {seed}", total=step.total, told=""))
+                self.tasks.setdefault(seed, self.bar.add_task(self.label(seed), total=step.total, told=""))
                 if seed not in self.tasks
                 else self.tasks[seed]
             )
@@ -83,7 +87,7 @@ class Progress(Silent):
             self.last = time.monotonic()
             left = (step.total - step.number) / rate
             self.console.print(
-                f"seed {seed}  step {step.number}/{step.total}  {told}  at most {_time(left)} left", highlight=False, soft_wrap=True
+                f"{self.label(seed)}  step {step.number}/{step.total}  {told}  at most {_time(left)} left", highlight=False, soft_wrap=True
             )
 
     def warn(self, text: str) -> None:

@@ -103,7 +103,7 @@ def load_run(path: str | Path, *, seed: int | None = None) -> Run:
 
 def _check_record(folder: Path, record: dict[str, Any]) -> None:
     if (kind := record.get("kind")) is not None:
-        raise ValueError(f"run: {folder} is a {kind} run, a model with a head and no pre-trained encoder: graphssl predict {folder} FILE uses it")
+        raise ValueError(f"run: {folder} is a {kind} run, with models that predict and no encoder alone; graphssl predict takes it")
     number = record.get("format")
     if isinstance(number, int) and number > FORMAT:
         raise ValueError(f"run: {folder} has format {number}, newer than this version of graphssl reads ({FORMAT})")

@@ -216,6 +216,8 @@ def _steps(trainer: Trainer, batches: Batches, epochs: int, patience: int | None
                 step = trainer.step(g.to(trainer.device))
             losses.append(step.loss)
             yield replace(step, epoch=epoch)
+        with trainer.stream.running():
+            trainer.objective.after_epoch(epoch / epochs)
         if patience is not None:
             mean = float(torch.stack(losses).mean())
             best, best_state, worse = (mean, before, 0) if mean < best else (best, best_state, worse + 1)

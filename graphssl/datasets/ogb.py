@@ -116,6 +116,9 @@ def _download(entry: Entry, url: str, targets: list[Path], yes: bool) -> Path:
             _copy(response, file, size, entry.name, yes)
         with folder_written(target) as folder:
             unpack(file, folder)
+            missing = next((name for name in FILES if not (folder / name).is_file()), None)
+            if missing is not None:
+                raise OSError(f"{url} holds no {missing}")
     return target
 
 

@@ -96,7 +96,7 @@ def from_table(
         if given not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(str(word) for word in allowed if word)}, got {given!r}")
     table = read_table(path)
-    column = table.column(smiles if smiles is not None else _smiles_name(table), "smiles")
+    column = table.column(smiles if smiles is not None else smiles_name(table), "smiles")
     words = _split_column(table, split)
     found = _targets(table, targets, [column.name, *([words.name] if words else [])])
     name = table.path.name.split(".")[0]
@@ -141,7 +141,7 @@ def dataset_of(
 # ---------------------------------------------------------------------- which columns
 
 
-def _smiles_name(table: Table) -> str:
+def smiles_name(table: Table) -> str:
     by_name = {name.strip().lower().replace(" ", "_"): name for name in reversed(table.names)}
     usual = [by_name[name] for name in SMILES if name in by_name] or [name for name in table.names if "smiles" in name.lower()]
     if not usual:

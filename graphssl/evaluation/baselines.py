@@ -22,9 +22,9 @@ def summed_features(g: Graph) -> Tensor | CSR:
     """Sum of the node features of each graph, ``[G, F]``; sparse where the features are.
 
     Example:
-        >>> from torch_geometric.data import Batch, Data
-        >>> one = Data(x=torch.eye(2), edge_index=torch.tensor([[0, 1], [1, 0]]))
-        >>> summed_features(Graph.of(Batch.from_data_list([one, one])))
+        >>> from graphssl.batches import side_by_side
+        >>> one = Graph.of((torch.eye(2), torch.tensor([[0, 1], [1, 0]])))
+        >>> summed_features(side_by_side([one, one]))
         tensor([[1., 1.],
                 [1., 1.]])
     """
@@ -52,10 +52,10 @@ def wl_features(g: Graph, iterations: int = 5) -> CSR:
         ValueError: ``iterations`` below 0.
 
     Example:
-        >>> from torch_geometric.data import Batch, Data
-        >>> path = Data(x=torch.ones(3, 1), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
-        >>> dots = Data(x=torch.ones(3, 1), edge_index=torch.empty(2, 0, dtype=torch.long))
-        >>> wl_features(Graph.of(Batch.from_data_list([path, dots])), 1).to_dense()  # all equal; then no, one and two neighbours
+        >>> from graphssl.batches import side_by_side
+        >>> path = Graph.of((torch.ones(3, 1), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])))
+        >>> dots = Graph.of((torch.ones(3, 1), torch.empty(2, 0, dtype=torch.long)))
+        >>> wl_features(side_by_side([path, dots]), 1).to_dense()  # all equal; then no, one and two neighbours
         tensor([[3., 0., 2., 1.],
                 [3., 3., 0., 0.]])
     """
@@ -98,10 +98,10 @@ def wl_score(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> from torch_geometric.data import Batch, Data
+        >>> from graphssl.batches import side_by_side
         >>> y = torch.arange(40) % 2
-        >>> graphs = [Data(x=torch.eye(2)[[i % 2] * 3], edge_index=torch.tensor([[0, 1], [1, 0]])) for i in range(40)]
-        >>> data = SimpleNamespace(name="toy", graph=Graph.of(Batch.from_data_list(graphs)), y=y, splits=(), metric="accuracy")
+        >>> graphs = [Graph.of((torch.eye(2)[[i % 2] * 3], torch.tensor([[0, 1], [1, 0]]))) for i in range(40)]
+        >>> data = SimpleNamespace(name="toy", graph=side_by_side(graphs), y=y, splits=(), metric="accuracy")
         >>> wl_score(data).mean
         1.0
     """
@@ -132,7 +132,7 @@ def _kinds(own: Tensor, row: Tensor, items: Tensor) -> Tensor:
     by_length = counts.argsort(stable=True)
     out, first = torch.empty_like(own), 0
     lengths, sizes = counts.unique(return_counts=True)  # type: ignore[no-untyped-call]
-    for length, nodes in zip(lengths.tolist(), by_length.split(sizes.tolist()), strict=True):
+    for length, nodes in zip(lengths.tolist(), torch.split(by_length, sizes.tolist()), strict=True):
         place = start[nodes, None] + torch.arange(length, device=own.device)  # [n, length]
         kinds, kind = torch.cat([own[nodes, None], items[place]], 1).unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
         out[nodes] = kind + first

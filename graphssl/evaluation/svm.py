@@ -124,7 +124,8 @@ def pairs(left: Tensor | CSR, right: Tensor | CSR, kernel: str) -> np.ndarray:
     product *= -2
     product += _lengths(a)[:, None]
     product += _lengths(b)
-    return np.maximum(product, 0, out=product)
+    np.maximum(product, 0, out=product)  # rounding may leave a little less than nothing
+    return product
 
 
 def _lengths(rows: Any) -> np.ndarray:

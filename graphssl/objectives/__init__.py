@@ -1,20 +1,28 @@
 """Objectives: one paper, one file; METHODS names them."""
 
+from graphssl.objectives.attribute_masking import AttributeMasking
 from graphssl.objectives.base import Objective
 from graphssl.objectives.bgrl import BGRL
+from graphssl.objectives.context_prediction import ContextPrediction
 from graphssl.objectives.dgi import DGI
 from graphssl.objectives.grace import GRACE
 from graphssl.objectives.graphcl import GraphCL
 from graphssl.objectives.graphmae import GraphMAE
 from graphssl.objectives.infograph import InfoGraph
+from graphssl.objectives.joao import JOAO
+from graphssl.objectives.simgrace import SimGRACE
 
 METHODS: dict[str, type[Objective]] = {
+    "attribute-masking": AttributeMasking,
     "bgrl": BGRL,
+    "context-prediction": ContextPrediction,
     "dgi": DGI,
     "grace": GRACE,
     "graphcl": GraphCL,
     "graphmae": GraphMAE,
     "infograph": InfoGraph,
+    "joao": JOAO,
+    "simgrace": SimGRACE,
 }
 
-__all__ = ["BGRL", "DGI", "GRACE", "METHODS", "GraphCL", "GraphMAE", "InfoGraph", "Objective"]
+__all__ = ["BGRL", "DGI", "GRACE", "JOAO", "METHODS", "AttributeMasking", "ContextPrediction", "GraphCL", "GraphMAE", "InfoGraph", "Objective", "SimGRACE"]

@@ -26,15 +26,18 @@ class Objective(nn.Module):
     def after_step(self, progress: float) -> None:
         """Called after each optimiser step; ``progress`` in (0, 1] is the share of the run that is done."""
 
+    def after_epoch(self, progress: float) -> None:
+        """Called after the last step of each epoch, and its :meth:`after_step`."""
+
     def nodes(self, g: Graph, encoder: nn.Module | None = None) -> Tensor:
         """Embeddings of the seed nodes, ``[S, D]``: the one place where rows that are only context are cut away."""
-        h = _full((encoder or self.encoder)(g))
+        h = full((encoder or self.encoder)(g))
         return h if g.num_seeds is None else h[: g.num_seeds]
 
     def graphs(self, g: Graph, encoder: nn.Module | None = None) -> Tensor:
         """Embeddings of the graphs, ``[G, D]``, by the encoder's readout."""
         encoder = encoder or self.encoder
-        return encoder.pool(_full(encoder(g)), g)  # type: ignore[operator, no-any-return]
+        return encoder.pool(full(encoder(g)), g)  # type: ignore[operator, no-any-return]
 
 
 def two_views(views: Iterable[Augmentation]) -> tuple[Augmentation, Augmentation]:
@@ -73,5 +76,6 @@ def several_graphs(g: Graph) -> None:
         raise ValueError(f"a batch must hold at least two graphs, of which one is the other's negative, got {g.num_graphs}")
 
 
-def _full(h: Tensor) -> Tensor:
+def full(h: Tensor) -> Tensor:
+    """Half-precision rows in float32: what comes after the encoder is taken in full."""
     return h.float() if h.dtype in (torch.bfloat16, torch.float16) else h

@@ -31,6 +31,7 @@ class BGRL(Objective):
         target_init: ``reset`` draws the target's weights anew, as the official code does; ``copy`` starts from the encoder's (BYOL).
         target_buffers: batch-norm statistics of the target: ``own``, from its own passes (official code; the target normalises by
             batch statistics while training), or ``copy`` from the encoder.
+        level: ``node`` predicts nodes; ``graph`` the embeddings of whole graphs, by the encoder's readout (ours; not in the paper).
 
     Example:
         >>> from graphssl import GCN, DropEdges, Graph
@@ -49,21 +50,28 @@ class BGRL(Objective):
         momentum: float = 0.99,
         target_init: Literal["reset", "copy"] = "reset",
         target_buffers: Literal["own", "copy"] = "own",
+        level: Literal["node", "graph"] = "node",
     ) -> None:
         super().__init__()
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in [0, 1], got {momentum}")
         if target_init not in ("reset", "copy"):
             raise ValueError(f"target_init must be 'reset' or 'copy', got {target_init!r}")
-        self.encoder, self.views, self.momentum = encoder, two_views(views), momentum
-        self.predictor = MLP(encoder.out_channels, hidden, encoder.out_channels, act="prelu")
+        if level not in ("node", "graph"):
+            raise ValueError(f"level must be 'node' or 'graph', got {level!r}")
+        self.encoder, self.views, self.momentum, self.level = encoder, two_views(views), momentum, level
+        width = encoder.graph_channels if level == "graph" else encoder.out_channels
+        self.predictor = MLP(width, hidden, width, act="prelu")
         self.target = EMA(encoder, reset=target_init == "reset", buffers=target_buffers)
 
     def forward(self, g: Graph) -> Tensor:
         g1, g2 = (view(g) for view in self.views)
-        q1, q2 = self.predictor(self.nodes(g1)), self.predictor(self.nodes(g2))  # [S, D]
+        rows = self.graphs if self.level == "graph" else self.nodes
+        q1, q2 = self.predictor(rows(g1)), self.predictor(rows(g2))  # [S, D] or [G, D]
         with torch.no_grad():
-            t1, t2 = self.nodes(g1, self.target.copy), self.nodes(g2, self.target.copy)
+            t1, t2 = rows(g1, self.target.copy), rows(g2, self.target.copy)
+        if self.level == "graph":
+            return bootstrap(q1, t2) + bootstrap(q2, t1)
         i1, i2 = common_rows(g1, g2)
         return bootstrap(q1[i1], t2[i2]) + bootstrap(q2[i2], t1[i1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +100,7 @@ def _decoder(kind: str, encoder: GNN) -> nn.Module:
         return nn.Linear(d, f)
     if kind == "mlp":
         return nn.Sequential(nn.Linear(d, d), PReLU(), nn.Dropout(0.2), nn.Linear(d, f))
-    changes = {GATConv: {"heads": 1}, GINConv: {"hidden": d}, GINEConv: {"hidden": d}}
+    changes: dict[Any, dict[str, int]] = {GATConv: {"heads": 1}, GINConv: {"hidden": d}, GINEConv: {"hidden": d}}
     conv = encoder.conv
     if isinstance(conv, partial):
         conv = partial(conv, **changes.get(conv.func, {}))

@@ -6,37 +6,55 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from graphssl.datasets.table import DATASETS, canonical
-from graphssl.recipes import bgrl, dgi, grace, graphcl, graphmae, infograph
+from graphssl.recipes import attribute_masking, bgrl, context_prediction, dgi, grace, graphcl, graphmae, infograph, joao, simgrace
 from graphssl.recipes.base import GraphViews, OneView, Recipe, Reported, TwoViews
 
 RECIPES: dict[str, dict[str, Recipe]] = {
+    "attribute-masking": {**attribute_masking.RECIPES},
     "bgrl": {**bgrl.RECIPES},
+    "context-prediction": {**context_prediction.RECIPES},
     "dgi": {**dgi.RECIPES},
     "grace": {**grace.RECIPES},
     "graphcl": {**graphcl.RECIPES},
     "graphmae": {**graphmae.RECIPES},
     "infograph": {**infograph.RECIPES},
+    "joao": {**joao.RECIPES},
+    "simgrace": {**simgrace.RECIPES},
 }
 DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
+    "attribute-masking": attribute_masking.DEFAULT,
     "bgrl": bgrl.DEFAULT,
+    "context-prediction": context_prediction.DEFAULT,
     "dgi": dgi.DEFAULT,
     "grace": grace.DEFAULT,
     "graphcl": graphcl.DEFAULT,
     "graphmae": graphmae.DEFAULT,
     "infograph": infograph.DEFAULT,
+    "joao": joao.DEFAULT,
+    "simgrace": simgrace.DEFAULT,
 }
 GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelled; a method that is not here needs one large graph
+    "attribute-masking": attribute_masking.DEFAULT,
+    "bgrl": bgrl.GRAPH_DEFAULT,
+    "context-prediction": context_prediction.DEFAULT,
+    "dgi": dgi.GRAPH_DEFAULT,
     "graphcl": graphcl.DEFAULT,
     "graphmae": graphmae.GRAPH_DEFAULT,
     "infograph": infograph.DEFAULT,
+    "joao": joao.DEFAULT,
+    "simgrace": simgrace.DEFAULT,
 }
 DESCRIPTIONS: dict[str, str] = {
+    "attribute-masking": "Attribute masking: tell the type of hidden nodes, as the element of atoms (Hu et al., 2020, arXiv:1905.12265)",
     "bgrl": "Bootstrapped Graph Latents: predict a slow copy of the encoder, no negatives (Thakoor et al., 2022, arXiv:2102.06514)",
+    "context-prediction": "Context prediction: tell what is around a neighbourhood from what is not (Hu et al., 2020, arXiv:1905.12265)",
     "dgi": "Deep Graph Infomax: tell nodes of the graph from nodes of a shuffled copy (Velickovic et al., 2019, arXiv:1809.10341)",
     "grace": "GRACE: draw a node's two views together, away from all others (Zhu et al., 2020, arXiv:2006.04131)",
     "graphcl": "GraphCL: draw a graph and an augmented view of it together, away from the others (You et al., 2020, arXiv:2010.13902)",
     "graphmae": "GraphMAE: hide features of nodes, encode, and tell them again from the neighbours (Hou et al., 2022, arXiv:2205.10803)",
     "infograph": "InfoGraph: a graph's embedding tells its own nodes from those of other graphs (Sun et al., 2020, arXiv:1908.01000)",
+    "joao": "JOAO: GraphCL that learns how often to use each augmentation (You et al., 2021, arXiv:2106.07594)",
+    "simgrace": "SimGRACE: draw a graph's embedding to that of an encoder with noise on its weights (Xia et al., 2022, arXiv:2202.03104)",
 }
 MOLECULES: dict[str, object] = {  # what changes in a graph-level default where nodes are atoms, and edges bonds with attributes
     "encoder": "gine",
@@ -49,6 +67,7 @@ MOLECULES: dict[str, object] = {  # what changes in a graph-level default where 
     "readout": "mean",
     "jk": "last",
     "protocol": "molecules",
+    "num_types": 119,  # the first block of OGB's atom attributes is the element
     "augmented": "both",  # GraphCL's transfer recipe has two views of its augmentations, twice as strong
     "strength": 0.2,
     "subgraph": 0.8,

@@ -20,6 +20,8 @@ class BGRLRecipe(TwoViews):
     """Target weights drawn anew (official code) or copied from the encoder (BYOL)."""
     target_buffers: Literal["own", "copy"] = "own"
     """Batch-norm statistics of the target: from its own passes, or copied from the encoder."""
+    level: Literal["node", "graph"] = "node"
+    """What is predicted: nodes, or whole graphs by the readout."""
 
 
 BASE = BGRLRecipe(
@@ -58,6 +60,28 @@ DEFAULT = BASE.model_copy(
         "protocol": "random-10-10-80",
         "source": "default: the WikiCS recipe of nerdslab/bgrl, 300 steps, edges dropped in both directions together",
     }
+)
+
+GRAPH_DEFAULT = BGRLRecipe(
+    encoder="gin",
+    channels=(32, 32, 32),
+    act="relu",
+    order="act-norm",
+    jk="cat",
+    readout="sum",
+    level="graph",
+    hidden=96,
+    drop_edges=(0.1, 0.1),
+    mask_features=(0.0, 0.0),
+    drop_nodes=(0.1, 0.1),
+    batch_size=128,
+    optimizer="adamw",
+    lr=1e-3,
+    weight_decay=1e-5,
+    epochs=20,
+    warmup=0.1,
+    schedule="cosine",
+    protocol="tu-svm",
 )
 
 _PUBLIC = "GraphMAE README (its authors' run; its numbers are not published)"

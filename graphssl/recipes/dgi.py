@@ -24,6 +24,21 @@ BASE = DGIRecipe(
     source="official code PetarV-/DGI (execute.py)",
 )
 
+GRAPH_DEFAULT = DGIRecipe(
+    encoder="gin",
+    channels=(32, 32, 32),
+    norm="batch",
+    act="relu",
+    order="act-norm",
+    jk="cat",
+    readout="sum",
+    batch_size=128,
+    optimizer="adam",
+    lr=1e-3,
+    epochs=20,
+    protocol="tu-svm",
+)
+
 
 def _planetoid(score: float, std: float) -> DGIRecipe:
     return BASE.model_copy(update={"reported": (Reported(score=score, std=std, protocol="planetoid-public", where=_README),)})

@@ -103,7 +103,9 @@ class Supervised(Objective):
         return self.head(F.dropout(z, self.dropout, self.training))  # type: ignore[no-any-return]
 
 
-def supervise(encoder: GNN, data: Dataset, rows: Tensor, *, dropout: float = 0.0, error: Error | None = None, freeze: bool = False) -> Supervised:
+def supervise(
+    encoder: GNN, data: Dataset, rows: Tensor, *, dropout: float = 0.0, error: Error | None = None, freeze: bool = False
+) -> Supervised:
     """A :class:`Supervised` for the labels of a dataset, the head drawn from torch's global generator.
 
     Args:
@@ -125,7 +127,9 @@ def supervise(encoder: GNN, data: Dataset, rows: Tensor, *, dropout: float = 0.0
     if dropout and not freeze:
         encoder.dropout = dropout
     error = error or ("l1" if data.metric == "mae" else "mse")
-    return Supervised(encoder, data.task, data.num_classes, dropout=dropout, error=error, mean=mean, std=std, level=data.level, freeze=freeze)
+    return Supervised(
+        encoder, data.task, data.num_classes, dropout=dropout, error=error, mean=mean, std=std, level=data.level, freeze=freeze
+    )
 
 
 def _scale(data: Dataset, rows: Tensor) -> tuple[Tensor, Tensor]:

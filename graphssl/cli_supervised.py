@@ -1,0 +1,174 @@
+"""The commands that read labels: finetune, predict. Imports nothing heavy until a command needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import tyro
+from pydantic import BaseModel
+from tyro.conf import Positional
+
+from graphssl.cli import parse_seeds
+from graphssl.datasets.table import canonical
+from graphssl.files import MARK, check_free
+from graphssl.flags import check_flags, flag_class
+from graphssl.recipes import is_known
+from graphssl.supervised.options import Finetuning
+
+
+@dataclass
+class Finetune:
+    """Fine-tune the encoder of RUN on the labels of DATASET, beside the same network from scratch."""
+
+    run: Positional[Path]
+    """Folder of a pre-trained run; its dataset may be another one."""
+    dataset: Positional[str]
+    """Dataset by name, or a file or folder of one's own."""
+    root: str | None = None
+    """Folder of the raw data (else GRAPHSSL_DATA, else a per-user cache)."""
+    out: Path | None = None
+    """Run folder to write (else the next free runs/finetune-METHOD-DATASET-N)."""
+    seed: str = "0"
+    """Seed, or several: 0..4 or 0,1,2. Each takes another seed of RUN, counted round."""
+    force: bool = False
+    """Replace the run folder if it exists."""
+    quiet: bool = False
+    """No progress."""
+    json: bool = False
+    """Print score.json and nothing else."""
+
+
+@dataclass
+class Predict:
+    """Write the predictions of a fine-tuned run for new data, one line a row, rows that cannot be read included."""
+
+    run: Positional[Path]
+    """Folder that finetune or semi wrote; several models predict by their mean."""
+    data: Positional[str]
+    """A CSV or Parquet file with a column of SMILES, or any dataset with the same features."""
+    out: Path = Path("predictions.csv")
+    """CSV file to write."""
+    seed: str | None = None
+    """Seeds of the run whose models predict (else all)."""
+    smiles: str | None = None
+    """Column of SMILES, where it is not called so."""
+    root: str | None = None
+    """Folder of the raw data of a dataset by name."""
+    force: bool = False
+    """Replace the file if it exists."""
+
+
+def finetune(args: list[str]) -> int:
+    """``graphssl finetune``."""
+    numbers = Finetuning()
+    flags = _parsed(Finetune, numbers, "finetune", args)
+    options = read_options(numbers, flags)
+    seeds = parse_seeds(flags.seed)
+    method = _method(flags.run)
+    dataset = _dataset(flags.dataset)
+    out = flags.out or next_free(f"finetune-{method}", dataset)
+    check_free(out, force=flags.force)
+    from graphssl.supervised.pipeline import finetune_run
+
+    root = flags.root and os.path.abspath(flags.root)
+
+    def train(watcher: Any) -> dict[str, Any]:
+        return finetune_run(flags.run, dataset, options, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher)
+
+    return tell(train, flags, out)
+
+
+def predict(args: list[str]) -> int:
+    """``graphssl predict``."""
+    check_flags(args, Predict, "predict")
+    options = tyro.cli(Predict, prog="graphssl predict", args=args)
+    if options.out.suffix.lower() != ".csv":
+        raise ValueError(f"out: the file must end in .csv, got {options.out.name!r}")
+    if options.out.is_dir():
+        raise ValueError(f"out: {options.out} is a folder; name a file")
+    if options.out.exists() and not options.force:
+        raise ValueError(f"out: {options.out} exists already; name another file, or give --force to replace it")
+    if not options.out.absolute().parent.is_dir():
+        raise ValueError(f"out: there is no folder {options.out.absolute().parent}")
+    seeds = None if options.seed is None else parse_seeds(options.seed)
+    if not (options.run / MARK).is_file():
+        raise ValueError(f"run: {options.run} is not a run folder: it has no {MARK}")
+    from graphssl.supervised.models import load_models
+    from graphssl.supervised.predicting import predict_new
+
+    run = load_models(options.run, seeds=seeds)
+    found = predict_new(run, _dataset(options.data), root=options.root, smiles=options.smiles)
+    found.write(options.out)
+    means = f", means of {len(run.models)} models" if len(run.models) > 1 else ""
+    refused = f"; {len(found.refused):,} could not be read, and say why" if found.refused else ""
+    print(f"{len(found.row_id) + len(found.refused):,} rows in {options.out}{means}{refused}")
+    return 0
+
+
+def tell(train: Callable[[Any], dict[str, Any]], flags: Any, out: Path) -> int:
+    """Run ``train`` under progress, and show what it came to; returns the exit code."""
+    from graphssl.progress import Silent
+    from graphssl.supervised.tables import Trainings, arms_table
+
+    watcher = Silent() if flags.quiet or flags.json else Trainings()
+    with watcher:
+        record = train(watcher)
+    if flags.json:
+        print(json.dumps(record, indent=2, allow_nan=False))
+    else:
+        arms_table(record, out)
+    if record.get("interrupted"):
+        print(f"stopped after seed {record['seeds'][-1]}; what was done until then is in {out}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def read_options(numbers: BaseModel, flags: Any) -> Any:
+    """The model again, with what the flags say.
+
+    Raises:
+        ValidationError: a number out of its range.
+    """
+    own = {f.name for f in fields(flags)}
+    given = {name: getattr(flags, name) for name in type(numbers).model_fields if name in own}
+    return type(numbers).model_validate({**numbers.model_dump(), **given})
+
+
+def next_free(start: str, dataset: str) -> Path:
+    """The next ``runs/START-DATASET-N`` at which nothing stands."""
+    stem = Path(dataset).stem.lower()
+    number = 1
+    while os.path.lexists(path := Path("runs") / f"{start}-{stem}-{number}"):
+        number += 1
+    return path
+
+
+def _parsed(own: type[Any], numbers: BaseModel, command: str, args: list[str]) -> Any:
+    options = flag_class(own, numbers, f"{own.__doc__}")
+    check_flags(args, options, command)
+    return tyro.cli(options, prog=f"graphssl {command}", args=args)
+
+
+def _dataset(given: str) -> str:
+    return canonical(given) if is_known(given) else os.path.abspath(given)
+
+
+def _method(run: Path) -> str:
+    """The method of a run folder, for the name of the next one, read without torch.
+
+    Raises:
+        ValueError: it is no run folder.
+    """
+    try:
+        record = json.loads((run / MARK).read_text(encoding="utf-8"))
+        return str(record["method"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"run: {run} is not a folder of a pre-trained run: its {MARK} is missing or not what graphssl train writes"
+        ) from error
