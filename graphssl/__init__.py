@@ -32,7 +32,22 @@ if TYPE_CHECKING:
     from graphssl.encoders import GAT, GCN, GIN, GINE, GNN, GATv2, GraphSAGE
     from graphssl.evaluation import Score, cluster, diagnostics, evaluate, knn_probe, linear_probe, low_label_probe
     from graphssl.graph import Graph
-    from graphssl.objectives import (BGRL, DGI, GRACE, JOAO, METHODS, AttributeMasking, ContextPrediction, GraphCL, GraphMAE, InfoGraph, Objective, SimGRACE)
+    from graphssl.multiview import MultiView
+    from graphssl.objectives import (
+        BGRL,
+        DGI,
+        GRACE,
+        JOAO,
+        METHODS,
+        MVGRL,
+        AttributeMasking,
+        ContextPrediction,
+        GraphCL,
+        GraphMAE,
+        InfoGraph,
+        Objective,
+        SimGRACE,
+    )
     from graphssl.random import seeded
     from graphssl.runs import load_run
     from graphssl.training import fit, train
@@ -51,6 +66,7 @@ __all__ = [
     "GRACE",
     "JOAO",
     "METHODS",
+    "MVGRL",
     "AdaptiveDropEdges",
     "AdaptiveMaskFeatures",
     "AddEdges",
@@ -69,6 +85,7 @@ __all__ = [
     "GraphSAGE",
     "Identity",
     "InfoGraph",
+    "MultiView",
     "MaskFeatures",
     "Objective",
     "RandomChoice",
@@ -119,7 +136,22 @@ __getattr__ = lazy(
         "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "knn_probe", "linear_probe", "low_label_probe"),
         "graph": ("Graph",),
         "losses": (),
-        "objectives": ("BGRL", "DGI", "GRACE", "JOAO", "METHODS", "AttributeMasking", "ContextPrediction", "GraphCL", "GraphMAE", "InfoGraph", "Objective", "SimGRACE"),
+        "multiview": ("MultiView",),
+        "objectives": (
+            "BGRL",
+            "DGI",
+            "GRACE",
+            "JOAO",
+            "METHODS",
+            "MVGRL",
+            "AttributeMasking",
+            "ContextPrediction",
+            "GraphCL",
+            "GraphMAE",
+            "InfoGraph",
+            "Objective",
+            "SimGRACE",
+        ),
         "random": ("seeded",),
         "runs": ("load_run",),
         "training": ("fit", "train"),

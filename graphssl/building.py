@@ -27,7 +27,7 @@ RANDOM = {  # what GraphCL draws from
     "random3": ("drop-nodes", "drop-edges", "subgraph"),
     "random4": ("drop-nodes", "drop-edges", "subgraph", "mask-nodes"),
 }
-TAKES_EDGES = ("gine",)  # encoders that need to know the columns of edge_attr
+TAKES_EDGES = ("gine", "mpnn")  # encoders that need to know the columns of edge_attr
 
 
 def encoder_config(recipe: Recipe, num_features: int, edge_channels: int = 0) -> dict[str, Any]:

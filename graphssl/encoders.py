@@ -49,7 +49,7 @@ class Block(nn.Module):
         h = self.conv(x, g)
         h = self.act(h) if self.act_first else h
         h = self.norm(h, g.graph_ids, g.num_graphs) if self.per_graph else self.norm(h)
-        return h if self.act_first else self.act(h)
+        return h if self.act_first else self.act(h)  # type: ignore[no-any-return]
 
 
 class VirtualNode(nn.Module):
@@ -200,7 +200,7 @@ class GNN(nn.Module):
         if g.num_features != self.in_channels:
             raise ValueError(f"the graph has {g.num_features} features, and this encoder takes in_channels={self.in_channels}")
         layers: list[Tensor] = []
-        x: Tensor | CSR = _dropped(g.x, self.input_dropout, self.training)
+        x: Tensor | CSR = dropped(g.x, self.input_dropout, self.training)
         x = x if self.input is None else self.input(x)
         h, memory = x, None
         for k, (block, skip) in enumerate(zip(self.blocks, self.skips, strict=True)):
@@ -293,6 +293,19 @@ def GINE(
     )
 
 
+def MPNN(in_channels: int, channels: Sequence[int], *, edge_channels: int, edge_hidden: int = 128, **options: Unpack[Options]) -> GNN:
+    """Edge networks with a GRU and Set2Set (Gilmer et al., 2017, arXiv:1704.01212): a :class:`graphssl.mpnn.MessagePassing`.
+
+    Example:
+        >>> encoder = MPNN(173, [64, 64, 64], edge_channels=13)
+        >>> encoder.out_channels, encoder.graph_channels
+        (64, 128)
+    """
+    from graphssl.mpnn import MessagePassing  # which is a GNN itself
+
+    return MessagePassing(in_channels, channels, edge_channels=edge_channels, edge_hidden=edge_hidden, **options)
+
+
 def GAT(in_channels: int, channels: Sequence[int], *, heads: int = 4, attention_dropout: float = 0.0, **options: Unpack[Options]) -> GNN:
     """Graph attention network; a layer's width is that of all its heads (Velickovic et al., 2018, arXiv:1710.10903).
 
@@ -313,10 +326,18 @@ def GATv2(in_channels: int, channels: Sequence[int], *, heads: int = 4, attentio
     return GNN(in_channels, channels, partial(GATConv, heads=heads, dropout=attention_dropout, dynamic=True), **options)
 
 
-ENCODERS: dict[str, Callable[..., GNN]] = {"gcn": GCN, "gat": GAT, "gatv2": GATv2, "sage": GraphSAGE, "gin": GIN, "gine": GINE}
+ENCODERS: dict[str, Callable[..., GNN]] = {
+    "gcn": GCN,
+    "gat": GAT,
+    "gatv2": GATv2,
+    "sage": GraphSAGE,
+    "gin": GIN,
+    "gine": GINE,
+    "mpnn": MPNN,
+}
 
 
-def _dropped(x: Tensor | CSR, share: float, training: bool) -> Tensor | CSR:
+def dropped(x: Tensor | CSR, share: float, training: bool) -> Tensor | CSR:
     if not (share and training):
         return x
     return x.with_values(F.dropout(x.values(), share)) if isinstance(x, CSR) else F.dropout(x, share)
@@ -364,8 +385,13 @@ def config_of(name: str, in_channels: int, **options: Any) -> dict[str, Any]:
 
 
 def build(config: dict[str, Any]) -> GNN:
-    """The encoder that :func:`config_of` describes, with freshly drawn parameters."""
+    """The encoder that :func:`config_of` describes, with freshly drawn parameters; with ``diffusion``, one of two views."""
     options = dict(config)
+    if (diffusion := options.pop("diffusion", None)) is not None:
+        from graphssl.augment import Diffuse, Identity
+        from graphssl.multiview import MultiView
+
+        return MultiView((build(options), build(options)), (Identity(), Diffuse(**diffusion)))  # type: ignore[return-value]  # the same face
     name, in_channels, channels = options.pop("name"), options.pop("in_channels"), options.pop("channels")
     if name not in ENCODERS:
         raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {name!r}")

@@ -28,17 +28,18 @@ class MLP(nn.Sequential):
 
 
 class ShortcutMLP(nn.Module):
-    """Three layers ``Linear -> ReLU`` beside one linear map, added, ``[N, D] -> [N, D]``: the projections of InfoGraph.
+    """Three layers ``Linear -> ReLU`` beside one linear map, added, ``[N, D] -> [N, D']``: the projections of InfoGraph.
 
     Example:
         >>> ShortcutMLP(96)(torch.zeros(3, 96)).shape
         torch.Size([3, 96])
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int | None = None) -> None:
         super().__init__()
-        self.block = nn.Sequential(*(part for _ in range(3) for part in (Linear(channels, channels), nn.ReLU())))
-        self.shortcut = Linear(channels, channels)
+        out = channels if out_channels is None else out_channels
+        self.block = nn.Sequential(*(part for width in (channels, out, out) for part in (Linear(width, out), nn.ReLU())))
+        self.shortcut = Linear(channels, out)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.block(h) + self.shortcut(h)  # type: ignore[no-any-return]

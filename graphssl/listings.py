@@ -16,6 +16,7 @@ ENCODERS: dict[str, str] = {
     "sage": "GraphSAGE, mean or max of neighbours (Hamilton et al., 2017, arXiv:1706.02216)",
     "gin": "graph isomorphism network, sum of neighbours (Xu et al., 2019, arXiv:1810.00826)",
     "gine": "GIN with edge features, for molecules (Hu et al., 2020, arXiv:1905.12265)",
+    "mpnn": "a matrix for each edge from its attributes, a GRU, Set2Set (Gilmer et al., 2017, arXiv:1704.01212)",
 }
 
 LOSSES: dict[str, str] = {

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from graphssl.datasets import DATASETS, Dataset, NeedsRdkit, from_table, load, molecules, scaffold, scaffold_split, smiles_graphs
 from graphssl.datasets.molecules import atom_dims, bond_dims, starts
-from graphssl.evaluation import linear_probe, morgan_fingerprints
+from graphssl.evaluation import morgan_fingerprints
 
 pytest.importorskip("rdkit")
 from rdkit import Chem, RDConfig
@@ -121,6 +121,15 @@ def test_what_cannot_be_read_is_refused_with_its_reason(capfd: pytest.CaptureFix
         smiles_graphs([])
 
 
+def test_a_bond_that_ogb_has_no_code_for_is_refused() -> None:
+    axis = "Cc1cccc(I)c1N1C(C)=CC=C1Br |wU:7.6|"  # one of the newer kinds of stereo bonds; ogb itself stops there
+    g, _, refused = smiles_graphs(["CCO", axis, "CC=O"])
+    if "ATROP" in "".join(str(bond.GetStereo()) for bond in Chem.MolFromSmiles(axis).GetBonds()):
+        assert (g.num_graphs, g.num_nodes, g.num_edges) == (2, 6, 8)
+        assert refused[0].row == 1
+        assert "OGB's attributes have no place for it" in refused[0].reason
+
+
 def test_relaxed_reading_keeps_what_only_breaks_the_rules_of_valence() -> None:
     g, rows, refused = smiles_graphs(["CCO", *BROKEN], relax=True)
     assert rows.tolist() == [0, 2]
@@ -171,7 +180,7 @@ def test_without_rdkit_one_message_says_what_to_install(monkeypatch: pytest.Monk
 
 
 def test_neither_rdkit_nor_ogb_is_imported_before_it_is_needed() -> None:
-    program = "import sys; from graphssl.datasets import load; load('karate'); sys.exit('rdkit' in sys.modules or 'ogb' in sys.modules)"
+    program = "import sys, graphssl.datasets.loading; sys.exit('rdkit' in sys.modules or 'ogb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
 
 
@@ -238,6 +247,7 @@ def test_parquet_is_read_as_the_csv_is(tmp_path: Path) -> None:
         ("smiles,y", "{s},3", {"task": "regression"}, "regression", "rmse", ("y",)),
         ("smiles,y", "{s},0.25", {"task": "regression", "metric": "mae"}, "regression", "mae", ("y",)),
         ("smiles,y", "{s},yes", {}, "classification", "accuracy", ("y",)),
+        ("smiles,y", "{s},3", {"metric": "mae"}, "regression", "mae", ("y",)),
         ("smiles,y,z", "{s},1,0", {}, "multilabel", "roc_auc", ("y", "z")),
         ("smiles,y,z", "{s},1,0", {"task": "regression"}, "regression", "rmse", ("y", "z")),
         ("smiles,y,z", "{s},1,0", {"task": "multilabel", "metric": "average_precision"}, "multilabel", "average_precision", ("y", "z")),
@@ -339,6 +349,9 @@ def test_bad_tasks_and_files_are_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             from_table(path, task=task)  # type: ignore[arg-type]
+    for options in ({"metric": "accuracy", "targets": "y"}, {"metric": "rmse", "targets": "z", "task": "classification"}):
+        with pytest.raises(ValueError, match="does not fit the task"):
+            from_table(path, **options)
     with pytest.raises(ValueError, match="not whole"):
         from_table(path, targets="y", task="classification")
     with pytest.raises(ValueError, match="needs a target column"):
@@ -383,7 +396,8 @@ def test_quoted_cells_marks_and_compression(tmp_path: Path) -> None:
 def nci(num: int) -> list[str]:
     lines = (Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi").read_text().splitlines()[:num]
     found = [line.split()[0] for line in lines]
-    return [smiles for smiles in found if not smiles_graphs([smiles], relax=True)[2]]
+    with molecules.quiet():
+        return [smiles for smiles in found if Chem.MolFromSmiles(smiles)]
 
 
 def slow_scaffold_split(smiles: list[str], train: float, val: float, chirality: bool) -> tuple[list[int], list[int], list[int]]:
@@ -405,7 +419,7 @@ def slow_scaffold_split(smiles: list[str], train: float, val: float, chirality: 
 
 @pytest.mark.parametrize(("train", "val", "chirality"), [(0.8, 0.1, False), (0.8, 0.1, True), (0.5, 0.25, False), (0.6, 0.0, False)])
 def test_scaffold_split_is_the_one_described(train: float, val: float, chirality: bool) -> None:
-    smiles = [text for text in nci(700) if Chem.MolFromSmiles(text)]
+    smiles = [*nci(400), "[H][H]", "*"]
     smiles += [f"C1CC{'C' * (i % 3)}[C@{'@' * (i % 2)}H]1C{'C' * i}" for i in range(12)]
     ours = scaffold_split(smiles, train=train, val=val, chirality=chirality)
     slow = slow_scaffold_split(smiles, train, val, chirality)
@@ -482,9 +496,6 @@ def test_the_embedded_set_of_measured_molecules() -> None:
         smiles, name = line.split()
         assert data.ids[i] == smiles
         assert data.y[i, 0] == pytest.approx(float(activity[name]))
-    label = (data.y[:, 0] > data.y.median()).long()
-    score = linear_probe(morgan_fingerprints(data.ids), label, [data.split], metric="roc_auc")
-    assert score.mean > 0.8
 
 
 def test_the_embedded_set_to_pretrain_on() -> None:
@@ -533,7 +544,6 @@ REAL = {
     "bace": (1513, 1, (1210, 151, 152)),
     "esol": (1128, 1, (902, 113, 113)),
     "freesolv": (642, 1, (513, 64, 65)),
-    "sider": (1427, 27, (1141, 143, 143)),
 }
 
 

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import CSR
-from graphssl.augment.views import check_choice, check_share
+from graphssl.adjacency import CSR, Pattern
+from graphssl.augment.views import check_choice, check_share, graph_sizes
 from graphssl.graph import Graph
 
 
@@ -24,9 +24,10 @@ class Diffuse:
         S_{ppr} = \alpha (I - (1 - \alpha) T)^{-1} = \alpha \sum_k (1 - \alpha)^k T^k, \qquad
         S_{heat} = e^{-t (I - T)} = e^{-t} \sum_k \frac{t^k}{k!} T^k
 
-    made sparse by ``top_k`` or ``threshold``. The sums run over a block of nodes at a time (memory ``O(block * N)``) and stop where
-    the coefficients left out add up to less than ``tol``, which on an undirected graph bounds the error of each entry. Weights
-    must not be negative. Diagonal entries come out as self-loops; ``edge_attr`` does not survive. In a batch no edge crosses graphs.
+    made sparse by ``top_k`` or ``threshold``. The sums run over all graphs of up to ``block`` nodes at once, and over a larger one a block
+    of nodes at a time (memory ``O(block * N)``); they stop where the coefficients left out add up to less than ``tol``, which on an
+    undirected graph bounds the error of each entry. Weights must not be negative. Diagonal entries come out as self-loops; ``edge_attr``
+    does not survive. In a batch no edge crosses graphs.
 
     The result is kept with the graph's structure, so that a graph that is seen again is not diffused again.
 
@@ -87,16 +88,33 @@ class Diffuse:
     def _diffuse(self, g: Graph) -> Graph:
         if g.edge_weight is not None and bool((g.edge_weight < 0).any()):
             raise ValueError(f"Diffuse needs edge weights of at least 0, got one of {float(g.edge_weight.min()):g}")
-        sender = g.normalised().t()  # row i of S is column i of S transposed: what reaches node i
-        coefficients = self.coefficients()
-        nodes = torch.split(torch.arange(g.num_nodes, device=g.device), self.block)
-        parts = [self._strongest(block, _series(sender, block, coefficients)) for block in nodes]
+        sizes, matrix, coefficients = graph_sizes(g), g.normalised(), self.coefficients()
+        start = sizes.cumsum(0) - sizes
+        parts = [self._small_graphs(matrix, g, start, coefficients)]
+        for k in (sizes > self.block).nonzero().flatten().tolist():
+            nodes = start[k] + torch.arange(int(sizes[k]), device=g.device)
+            sender = _within(matrix.t(), nodes)  # row i of S is column i of S transposed: what reaches node i
+            for block in torch.split(torch.arange(nodes.numel(), device=g.device), self.block):
+                first = torch.zeros(nodes.numel(), block.numel(), dtype=matrix.dtype, device=g.device)
+                first[block, block - block[0]] = 1
+                parts.append(self._strongest(nodes[block], _series(sender, first, coefficients).t(), nodes.expand(block.numel(), -1)))
         source, target, weight = (torch.cat(part) for part in zip(*parts, strict=True))
         edge_index = torch.stack([source, target])
         if self.symmetric and g.is_undirected:
             edge_index, weight = _both_directions(edge_index, weight, g.num_nodes, mean=g.has_symmetric_weights)
         bare = g.with_x(weight.new_empty(g.num_nodes, 0))  # what is kept holds no features
         return bare.with_edges(edge_index, weight)
+
+    def _small_graphs(self, matrix: CSR, g: Graph, start: Tensor, coefficients: list[float]) -> tuple[Tensor, Tensor, Tensor]:
+        """All graphs of up to ``block`` nodes at once: column ``c`` of a node's row is the weight from node ``c`` of its graph."""
+        sizes, nodes = graph_sizes(g), torch.arange(g.num_nodes, device=g.device)
+        width = int(sizes.where(sizes <= self.block, 0).max())
+        place = nodes - start[g.graph_ids]  # of a node in its graph
+        rows = (sizes <= self.block)[g.graph_ids].nonzero().squeeze(1)
+        first = torch.zeros(g.num_nodes, width, dtype=matrix.dtype, device=g.device)
+        first[rows, place[rows]] = 1
+        source = start[g.graph_ids[rows]][:, None] + torch.arange(width, device=g.device)
+        return self._strongest(rows, _series(matrix, first, coefficients)[rows], source)
 
     def coefficients(self) -> list[float]:
         """The series' coefficients up to the bound ``tol``; all of them sum to 1."""
@@ -111,30 +129,32 @@ class Diffuse:
             out.append(term)
         return out
 
-    def _strongest(self, block: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Source, target and weight of the edges kept into the nodes ``block`` ``[B]``, from their columns ``s`` ``[N, B]``."""
-        s = s.t()
+    def _strongest(self, target: Tensor, s: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Source, target and weight of the edges kept into ``target`` ``[B]``, of the weights ``s`` from ``source``, both ``[B, W]``."""
+        value = s
         if self.top_k is not None and self.top_k < s.size(1):
-            value, source = s.topk(self.top_k, dim=1)
-        else:
-            value, source = s, torch.arange(s.size(1), device=s.device).expand_as(s)
+            value, column = s.topk(self.top_k, dim=1)
+            source = source.gather(1, column)
         keep = value > 0 if self.threshold is None else (value > 0) & (value >= self.threshold)
         if self.renormalise:
             total = (value * keep).sum(1, keepdim=True)
             value = value / total.where(total > 0, 1)
-        target = block[:, None].expand_as(source)
-        return source[keep], target[keep], value[keep]
+        return source[keep], target[:, None].expand_as(source)[keep], value[keep]
 
 
-def _series(matrix: CSR, block: Tensor, coefficients: list[float]) -> Tensor:
-    """Columns ``block`` of the sum of ``coefficients[k] * matrix^k``, ``[N, B]``."""
-    power = torch.zeros(matrix.size(0), block.numel(), dtype=matrix.values().dtype, device=block.device)
-    power[block, torch.arange(block.numel(), device=block.device)] = 1
-    total = coefficients[0] * power
+def _series(matrix: CSR, first: Tensor, coefficients: list[float]) -> Tensor:
+    """``coefficients[k] * matrix^k first``, added up over ``k``; ``first`` ``[N, B]``, which is not kept."""
+    total = coefficients[0] * first
     for c in coefficients[1:]:
-        power = matrix @ power
-        total.add_(power, alpha=c)
+        first = matrix @ first
+        total.add_(first, alpha=c)
     return total
+
+
+def _within(matrix: CSR, nodes: Tensor) -> CSR:
+    """The square block of ``matrix`` at ``nodes`` ``[N']`` (one after another), outside of which their rows hold nothing."""
+    rows = matrix.rows(nodes)
+    return CSR(Pattern(rows.pattern.ptr, rows.pattern.col - nodes[0], nodes.numel()), rows.val)
 
 
 def _both_directions(edge_index: Tensor, weight: Tensor, n: int, *, mean: bool) -> tuple[Tensor, Tensor]:

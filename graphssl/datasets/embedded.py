@@ -1,4 +1,4 @@
-"""Datasets that need no files: scanned digits, the karate club and a seeded block model."""
+"""Datasets that need no files: scanned digits, the karate club, a seeded block model and a synthetic set of graphs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphssl.datasets.dataset import Dataset
+from graphssl.datasets.motifs import motifs
 from graphssl.datasets.splits import from_masks, random_splits
 from graphssl.datasets.table import DATASETS
 from graphssl.graph import Graph
@@ -134,6 +135,7 @@ EMBEDDED: dict[str, Callable[[int], Dataset]] = {
     "digits": lambda seed: digits(seed=seed),
     "karate": lambda seed: karate(),
     "sbm": lambda seed: contextual_sbm(seed=seed),
+    "motifs": lambda seed: motifs(seed=seed),
 }
 
 

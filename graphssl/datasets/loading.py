@@ -56,7 +56,7 @@ def load(
             (:func:`~graphssl.datasets.from_table`), to a folder of graphs (:func:`~graphssl.datasets.from_folder`) or of the text files of
             a TUDataset, or an object: one graph, or a list of NetworkX or PyG graphs (:func:`~graphssl.datasets.from_object`).
         root: folder of the raw files; without it ``GRAPHSSL_DATA``, then the cache's ``data`` folder.
-        seed: of the random splits of a dataset that comes without fixed ones, and of the synthetic graph ``sbm``.
+        seed: of the random splits of a dataset that comes without fixed ones, and of the synthetic sets ``sbm`` and ``motifs``.
         node_features: of a TUDataset only, which has several: :func:`~graphssl.datasets.tudataset.node_features`.
         y: labels of an object, in place of its own.
         smiles: of a table of molecules only, as the next three: the column of SMILES.

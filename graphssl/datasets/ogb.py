@@ -135,8 +135,9 @@ def _can_be_made(folder: Path) -> bool:
 def _copy(response: IO[bytes], file: IO[bytes], size: int, name: str, yes: bool) -> None:
     done = shown = 0
     while True:
-        if max(size, done) > ASK and not yes:
-            raise ValueError(f"dataset {name!r}: the download is larger than 1 GB ({_megabytes(size)}); pass yes=True (--yes) to go ahead")
+        known = max(size, done)
+        if known > ASK and not yes:
+            raise ValueError(f"dataset {name!r}: the download is larger than 1 GB ({_megabytes(known)}); pass yes=True (--yes) to go ahead")
         content = response.read(STEP)
         if not content:
             break

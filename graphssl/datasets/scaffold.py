@@ -103,7 +103,7 @@ def _scaffolds(smiles: Sequence[str], chirality: bool) -> np.ndarray:
                 mol = parse(text, relax=True)
             except ValueError as error:
                 raise ValueError(f"smiles: row {row} {text!r} cannot be read: {error}") from error
-            core = Chem.MurckoDecompose(mol) if mol.GetNumHeavyAtoms() else mol
+            core = Chem.MurckoDecompose(mol)
             core.ClearComputedProps()  # as rdkit's own MurckoScaffoldSmiles, but for strict=False
             core.UpdatePropertyCache(strict=False)
             Chem.GetSymmSSSR(core)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from graphssl.datasets.columns import Column, Table, as_number, first_rows, read_table
-from graphssl.datasets.dataset import Dataset, Task
+from graphssl.datasets.dataset import ERRORS, Dataset, Task
 from graphssl.datasets.molecules import listed, smiles_graphs
 from graphssl.datasets.scaffold import scaffold_split
 from graphssl.datasets.splits import Split, labelled_rows, random_splits
@@ -123,7 +123,9 @@ def dataset_of(
     Raises:
         ValueError: as :func:`from_table`.
     """
-    task, y = _labels(targets, rules.task, len(smiles))
+    task, y = _labels(targets, "regression" if rules.metric in ERRORS and rules.task is None else rules.task, len(smiles))
+    if rules.metric is not None and (rules.metric in ERRORS) != (task == "regression"):
+        raise ValueError(f"metric {rules.metric!r} does not fit the task, which is {task}")
     graph, rows, refused = smiles_graphs(smiles, relax=rules.invalid == "relax")
     if refused:
         count = f"{name}: {len(refused):,} of {len(smiles):,} SMILES could not be read"

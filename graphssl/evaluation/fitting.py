@@ -88,13 +88,13 @@ def fit_probe(
     grid = list(protocol.grid)
     if protocol.selection == "validation" and len(rows.val) and judge.can(y[rows.val]):
         fits = path(train, targets, grid)
-        found = judge(y[rows.val], fits.scores(scaler(take(x, rows.val))))
+        scores = fits.scores(scaler(take(x, rows.val)))
+        found = judge(y[rows.val], scores)
         best = best_of(metric, found)  # the first of equals: the smaller penalty
         # AdamW diverges at the largest weight decays of its grid, whatever the steps: there the chosen one speaks.
         done = bool(fits.converged[best] if protocol.classifier == "linear-adamw" else fits.converged.all())
-        fit = fits.one(best)
-        shown = replace(judge, units=None)(y[rows.val], fit.scores(scaler(take(x, rows.val))))[0]
-        return Probe(fit, scaler, classes, path.named(grid[best]) | {"validation": shown}, done)
+        shown = replace(judge, units=None)(y[rows.val], scores[best : best + 1])[0]
+        return Probe(fits.one(best), scaler, classes, path.named(grid[best]) | {"validation": shown}, done)
     chosen, done = _cross_validate(path, train, y[rows.train], targets, judge)
     fit = path(train, targets, [chosen])
     return Probe(fit, scaler, classes, path.named(chosen), done and bool(fit.converged.all()))
@@ -132,6 +132,8 @@ class _Path:
 
     def __post_init__(self) -> None:
         check_solver(self.protocol, self.solver)
+        if self.metric in ERRORS and self.solver != "auto":
+            raise ValueError(f"solver is {self.solver!r}; allowed for {self.protocol.label} with metric {self.metric}: auto")
 
     def named(self, penalty: float) -> dict[str, float]:
         """A chosen penalty under its own name."""

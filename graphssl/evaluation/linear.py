@@ -165,7 +165,10 @@ def _labels(y: Any, x: Tensor | CSR, protocol: Protocol, metric: str | None) -> 
     """Labels or targets as the protocol takes them, and which rows have one."""
     per_task = protocol.classifier == "per-task"
     if metric is None or find_metric(metric) not in ERRORS:
-        return labels(y, x.size(0), x.device, partial=per_task)
+        truth, known = labels(y, x.size(0), x.device, partial=per_task)
+        if protocol.classifier == "svm" and truth.dim() != 1:
+            raise ValueError(f"protocol is {protocol.name!r}, which separates classes, and y is a table of shape {tuple(truth.shape)}")
+        return truth, known
     if not per_task:
         able = ", ".join(p.name for p in PROTOCOLS.values() if p.classifier == "per-task")
         raise ValueError(
@@ -181,8 +184,6 @@ def _fitted(
     if protocol.classifier != "svm":
         return [fit_probe(x, y, rows, protocol, metric, seed=seed + i, solver=solver, max_iter=max_iter) for i, rows in enumerate(parts)]
     check_solver(protocol, solver)
-    if y.dim() != 1:
-        raise ValueError(f"protocol is {protocol.name!r}, which separates classes, and y is a table of shape {tuple(y.shape)}")
     by_row = protocol.scale != "standardize"  # each split would have its own distances
     rows_scaled = Scaler.fit(protocol.scale, x)(x) if by_row else x
     table = pairs(rows_scaled, rows_scaled, protocol.kernel) if by_row else None

@@ -64,6 +64,7 @@ def labels(y: Any, num_rows: int, device: torch.device, *, partial: bool = False
         [True, False, True]
     """
     y = torch.as_tensor(np.asarray(y) if isinstance(y, list | tuple) else y).detach().to(device)
+    y = y.long() if y.dtype == torch.bool else y
     if y.dim() == 2 and y.size(1) == 1:
         y = y.squeeze(1)
     if y.size(0) != num_rows:

@@ -10,6 +10,7 @@ from graphssl.objectives.graphcl import GraphCL
 from graphssl.objectives.graphmae import GraphMAE
 from graphssl.objectives.infograph import InfoGraph
 from graphssl.objectives.joao import JOAO
+from graphssl.objectives.mvgrl import MVGRL
 from graphssl.objectives.simgrace import SimGRACE
 
 METHODS: dict[str, type[Objective]] = {
@@ -22,7 +23,22 @@ METHODS: dict[str, type[Objective]] = {
     "graphmae": GraphMAE,
     "infograph": InfoGraph,
     "joao": JOAO,
+    "mvgrl": MVGRL,
     "simgrace": SimGRACE,
 }
 
-__all__ = ["BGRL", "DGI", "GRACE", "JOAO", "METHODS", "AttributeMasking", "ContextPrediction", "GraphCL", "GraphMAE", "InfoGraph", "Objective", "SimGRACE"]
+__all__ = [
+    "BGRL",
+    "DGI",
+    "GRACE",
+    "JOAO",
+    "METHODS",
+    "MVGRL",
+    "AttributeMasking",
+    "ContextPrediction",
+    "GraphCL",
+    "GraphMAE",
+    "InfoGraph",
+    "Objective",
+    "SimGRACE",
+]

@@ -60,7 +60,7 @@ class AttributeMasking(Objective):
             self.checked = True
         hidden = g.with_x(x.index_copy(0, masked, self.token.to(x.dtype).expand(masked.numel(), -1)))
         h = self.nodes(hidden).index_select(0, masked)  # [M, D]
-        return F.cross_entropy(self.predictor(h).float(), types.argmax(dim=1))
+        return F.cross_entropy(self.predictor(h), types.argmax(dim=1))
 
     def mask(self, g: Graph) -> Tensor:
         """Rows that are hidden, ``[M]``."""

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from graphssl.datasets.table import DATASETS, canonical
-from graphssl.recipes import attribute_masking, bgrl, context_prediction, dgi, grace, graphcl, graphmae, infograph, joao, simgrace
-from graphssl.recipes.base import GraphViews, OneView, Recipe, Reported, TwoViews
+from graphssl.recipes import attribute_masking, bgrl, context_prediction, dgi, grace, graphcl, graphmae, infograph, joao, mvgrl, simgrace
+from graphssl.recipes.base import Diffused, GraphViews, OneView, Recipe, Reported, TwoViews
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "attribute-masking": {**attribute_masking.RECIPES},
@@ -19,6 +19,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     "graphmae": {**graphmae.RECIPES},
     "infograph": {**infograph.RECIPES},
     "joao": {**joao.RECIPES},
+    "mvgrl": {**mvgrl.RECIPES},
     "simgrace": {**simgrace.RECIPES},
 }
 DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
@@ -31,6 +32,7 @@ DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
     "graphmae": graphmae.DEFAULT,
     "infograph": infograph.DEFAULT,
     "joao": joao.DEFAULT,
+    "mvgrl": mvgrl.DEFAULT,
     "simgrace": simgrace.DEFAULT,
 }
 GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelled; a method that is not here needs one large graph
@@ -42,6 +44,7 @@ GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelle
     "graphmae": graphmae.GRAPH_DEFAULT,
     "infograph": infograph.DEFAULT,
     "joao": joao.DEFAULT,
+    "mvgrl": mvgrl.DEFAULT,
     "simgrace": simgrace.DEFAULT,
 }
 DESCRIPTIONS: dict[str, str] = {
@@ -54,6 +57,7 @@ DESCRIPTIONS: dict[str, str] = {
     "graphmae": "GraphMAE: hide features of nodes, encode, and tell them again from the neighbours (Hou et al., 2022, arXiv:2205.10803)",
     "infograph": "InfoGraph: a graph's embedding tells its own nodes from those of other graphs (Sun et al., 2020, arXiv:1908.01000)",
     "joao": "JOAO: GraphCL that learns how often to use each augmentation (You et al., 2021, arXiv:2106.07594)",
+    "mvgrl": "MVGRL: nodes of one view tell their graph as its diffusion sums it up (Hassani and Khasahmadi, 2020, arXiv:2006.05582)",
     "simgrace": "SimGRACE: draw a graph's embedding to that of an encoder with noise on its weights (Xia et al., 2022, arXiv:2202.03104)",
 }
 MOLECULES: dict[str, object] = {  # what changes in a graph-level default where nodes are atoms, and edges bonds with attributes
@@ -68,16 +72,12 @@ MOLECULES: dict[str, object] = {  # what changes in a graph-level default where 
     "jk": "last",
     "protocol": "molecules",
     "num_types": 119,  # the first block of OGB's atom attributes is the element
-    "augmented": "both",  # GraphCL's transfer recipe has two views of its augmentations, twice as strong
-    "strength": 0.2,
-    "subgraph": 0.8,
-    "fill": "mean",
-    "tau": 0.1,
 }
 
 __all__ = [
     "DEFAULTS",
     "DESCRIPTIONS",
+    "Diffused",
     "GRAPH_DEFAULTS",
     "GraphViews",
     "OneView",
@@ -155,7 +155,7 @@ def _graph_default(method: str, dataset: str, name: str) -> Recipe:
     recipe = GRAPH_DEFAULTS[method]
     if (name and not DATASETS[name].molecules) or (not name and Path(dataset).suffix not in (".csv", ".parquet")):
         return recipe
-    changes = {field: value for field, value in MOLECULES.items() if field in type(recipe).model_fields}
+    changes = {field: value for field, value in MOLECULES.items() if field in type(recipe).model_fields} | recipe.molecules
     return type(recipe).model_validate({**recipe.model_dump(), **changes})
 
 

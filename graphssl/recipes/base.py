@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ ONLY_FOR: dict[str, tuple[str, ...]] = {
     "aggregation": ("sage",),
     "expansion": ("gin", "gine"),
     "mlp_norm": ("gin", "gine"),
+    "edge_hidden": ("mpnn",),
 }
 
 
@@ -46,8 +47,9 @@ class Recipe(BaseModel):
     """What every method shares: encoder, training, features, evaluation. A method's own numbers are in its subclass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    molecules: ClassVar[dict[str, Any]] = {}  # what else changes in a graph-level default where nodes are atoms
 
-    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine"] = "gcn"
+    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine", "mpnn"] = "gcn"
     """Kind of convolution."""
     channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (512, 256)
     """Width of each layer."""
@@ -79,6 +81,8 @@ class Recipe(BaseModel):
     """Hidden width of each layer's MLP, in multiples of its output (gin, gine; 1 by default)."""
     mlp_norm: bool | None = None
     """Batch norm inside each layer's MLP (gin, gine; not by default)."""
+    edge_hidden: Annotated[int, Field(ge=1)] | None = None
+    """Width of the hidden layer of the edge network (mpnn; 128 by default)."""
     order: Literal["norm-act", "act-norm"] = "norm-act"
     """Whether the normalisation or the activation comes first."""
     input: Annotated[int, Field(ge=1)] | None = None
@@ -139,6 +143,16 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"virtual_node needs input and layers of that width, got input {self.input} and channels {list(self.channels)}"
             )
+        if self.encoder == "mpnn" and (
+            len({*self.channels, self.input or self.channels[0]}) > 1
+            or self.virtual_node
+            or self.skip != "none"
+            or self.weight_standardization
+        ):
+            raise ValueError(
+                f"encoder mpnn needs channels of one width (once for each step), and input if given, got channels {list(self.channels)}; "
+                "it has no virtual_node, skip and weight_standardization"
+            )
         heads = self.heads or 4
         if self.encoder in ONLY_FOR["heads"] and any(width % heads for width in self.channels):
             raise ValueError(f"heads must divide the width of each layer, got heads {heads} and channels {list(self.channels)}")
@@ -180,6 +194,29 @@ class TwoViews(Recipe):
         if self.adaptive != "none" and self.mask != "column":
             raise ValueError(f"mask {self.mask} cannot be used with adaptive {self.adaptive}, which masks columns")
         return self
+
+
+class Diffused(Recipe):
+    """A recipe with two encoders, of which the second sees the graph's diffusion."""
+
+    diffusion: Literal["ppr", "heat"] = "ppr"
+    """Kind of diffusion: personalised PageRank, or the heat kernel at time 5."""
+    alpha: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Teleport probability of ppr."""
+    top_k: Annotated[int, Field(ge=1)] | None = 64
+    """Strongest diffused edges into each node; None keeps all."""
+
+    @model_validator(mode="after")
+    def _fits_diffusion(self) -> Diffused:
+        if self.encoder == "gine":
+            raise ValueError("encoder gine needs edge attributes, which diffusion does not keep; gin does without")
+        if self.readout not in ("sum", "mean"):
+            raise ValueError(f"readout must be sum or mean where two encoders are summed, got {self.readout}")
+        return self
+
+    def encoder_options(self) -> dict[str, Any]:
+        """Keyword arguments of the encoders, their widths, and the second view."""
+        return {**super().encoder_options(), "diffusion": {"kind": self.diffusion, "alpha": self.alpha, "top_k": self.top_k}}
 
 
 class GraphViews(Recipe):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from graphssl.recipes.base import OneView, Reported
 
+TRANSFER: dict[str, Any] = {"strength": 0.2, "subgraph": 0.8, "fill": "mean", "tau": 0.1}  # the official codes' numbers on molecules
+
 
 class GraphCLRecipe(OneView):
     """Numbers of :class:`graphssl.GraphCL`."""
+
+    molecules: ClassVar[dict[str, Any]] = {**TRANSFER, "augmented": "both"}
 
     tau: Annotated[float, Field(gt=0)] = 0.2
     """Temperature."""

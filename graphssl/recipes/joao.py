@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from graphssl.recipes.base import GraphViews, Reported
-from graphssl.recipes.graphcl import TU, WITHOUT_FEATURES
+from graphssl.recipes.graphcl import TRANSFER, TU, WITHOUT_FEATURES
 
 
 class JOAORecipe(GraphViews):
     """Numbers of :class:`graphssl.JOAO`."""
+
+    molecules: ClassVar[dict[str, Any]] = TRANSFER
 
     gamma: Annotated[float, Field(ge=0)] = 0.1
     """How strongly the choice of augmentations is drawn to an even one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from graphssl.recipes.graphcl import TU, WITHOUT_FEATURES
 
 class SimGRACERecipe(Recipe):
     """Numbers of :class:`graphssl.SimGRACE`."""
+
+    molecules: ClassVar[dict[str, Any]] = {"tau": 0.1, "eta": 0.1}  # the official code's numbers on molecules
 
     eta: Annotated[float, Field(ge=0)] = 1.0
     """Size of the noise on the weights, in multiples of their standard deviation."""
