@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from graphssl.evaluation.score import number
+
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 RESULTS, SPEED = "<!-- results -->", "<!-- speed -->"
@@ -16,8 +18,8 @@ def table() -> str:
     """The table as Markdown, one row a record."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
     records = [r for r in records if "protocol" in r]
-    head = "| method | dataset | protocol | splits | seeds | score | untrained | raw features | published | epochs | note |"
-    lines = [head, "|" + "---|" * 11]
+    head = "| method | dataset | protocol | splits | seeds | score | untrained | raw features | other baselines | published | epochs | note |"
+    lines = [head, "|" + "---|" * 12]
     lines += [_row(r) for r in sorted(records, key=lambda r: (r["dataset"], r["protocol"], r["method"], r["note"]))]
     return "\n".join(lines)
 
@@ -46,9 +48,10 @@ def _row(r: dict[str, Any]) -> str:
         f"{r['protocol']} v{r['protocol_version']}",
         f"{r['n_splits']}: {r['split_hash'][:6]}",
         ", ".join(map(str, r["seeds"])),
-        f"**{_number(r)}**",
-        _number(r["untrained"]),
-        _number(r["raw_features"]),
+        f"**{_number(r, r['metric'])}**",
+        _number(r["untrained"], r["metric"]),
+        _number(r["raw_features"], r["metric"]),
+        "; ".join(f"{name} {_number(row, r['metric'])}" for name, row in r.get("baselines", {}).items()),
         published or "none",
         str(r["epochs"]),
         r["note"],
@@ -56,10 +59,9 @@ def _row(r: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _number(row: dict[str, Any]) -> str:
-    seeds = "" if row.get("std_seeds") is None else f" ± {100 * row['std_seeds']:.2f} (seeds)"
-    splits = "" if row.get("std_splits") is None else f" ± {100 * row['std_splits']:.2f} (splits)"
-    return f"{100 * row['mean']:.2f}{seeds}{splits}"
+def _number(row: dict[str, Any], metric: str) -> str:
+    told = [(row.get(key), text) for key, text in (("mean", ""), ("std_seeds", " (seeds)"), ("std_splits", " (splits)"))]
+    return " ± ".join(f"{number(value, metric)}{text}" for value, text in told if value is not None)
 
 
 def add(run: Path, note: str = "") -> Path:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from graphssl.graph import Graph
     from graphssl.multiview import MultiView
     from graphssl.objectives import (
+        ADGCL,
         BGRL,
         DGI,
         GRACE,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ADGCL",
     "BGRL",
     "CSR",
     "DGI",
@@ -85,8 +87,8 @@ __all__ = [
     "GraphSAGE",
     "Identity",
     "InfoGraph",
-    "MultiView",
     "MaskFeatures",
+    "MultiView",
     "Objective",
     "RandomChoice",
     "Score",
@@ -138,6 +140,7 @@ __getattr__ = lazy(
         "losses": (),
         "multiview": ("MultiView",),
         "objectives": (
+            "ADGCL",
             "BGRL",
             "DGI",
             "GRACE",

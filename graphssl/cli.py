@@ -52,6 +52,16 @@ class TrainOptions:
     """No progress."""
     json: bool = False
     """Print score.json and nothing else."""
+    smiles: str | None = None
+    """Of a table of molecules: the column of SMILES (else found by its name)."""
+    targets: tuple[str, ...] | None = None
+    """Of a table of molecules: the columns to predict (else all that are numbers)."""
+    split: str | None = None
+    """Of a table of molecules: scaffold (the default), random, stratified, or the column that says train, valid or test."""
+    invalid: Literal["skip", "refuse", "relax"] | None = None
+    """Of a table of molecules: leave SMILES that cannot be read out (the default), stop at them, or read them leniently."""
+    yes: bool = False
+    """Go ahead with a download above 1 GB."""
 
 
 @dataclass
@@ -174,7 +184,8 @@ def _train(args: list[str]) -> int:
         text = (
             "usage: graphssl train METHOD DATASET [options]\n\nMETHOD and DATASET come first; "
             "graphssl train bgrl cora --help tells the options, which are the fields of the recipe.\n"
-            f"methods: {', '.join(sorted(RECIPES))}; datasets: graphssl list datasets, or a path to your own .npz file"
+            f"methods: {', '.join(sorted(RECIPES))}; datasets: graphssl list datasets, or a path to your own file: .npz (one graph), "
+            ".csv or .parquet with a column of SMILES, or a folder of graphs"
         )
         print(text, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
@@ -197,7 +208,8 @@ def _train(args: list[str]) -> int:
     watcher = Silent() if flags.quiet or flags.json else Progress(recipe.epochs, len(seeds))
     with watcher:
         root = flags.root and os.path.abspath(flags.root)
-        record = run(method, dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher)
+        more = table_options(flags)
+        record = run(method, dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher, options=more)
     if record.get("interrupted"):
         print(
             f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it)",
@@ -209,6 +221,12 @@ def _train(args: list[str]) -> int:
     else:
         score_table(record, out)
     return 0
+
+
+def table_options(flags: Any) -> dict[str, Any]:
+    """What was said of a table of molecules, and of large downloads, as options of :func:`graphssl.load`."""
+    given = {name: getattr(flags, name) for name in ("smiles", "targets", "split", "invalid", "yes")}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
 
 
 def _train_flags(recipe: Recipe) -> type[Any]:
@@ -300,7 +318,7 @@ def load_data(found: "Run", root: str | None) -> Any:
     """The dataset of a run, its features treated as they were for training."""
     from graphssl.pipeline import load_for
 
-    data = load_for(found.recipe, found.dataset, root or found.record.get("root"))
+    data = load_for(found.recipe, found.dataset, root or found.record.get("root"), found.record.get("options"))
     wanted = found.record["encoder"].get("in_channels")
     if data.num_features != wanted:
         raise ValueError(f"data: {found.dataset} has {data.num_features} features, and the run was trained on {wanted}")

@@ -133,6 +133,12 @@ class Graph:
         """The same nodes and edges with other features ``[N, F']``."""
         return self._share(replace(self, x=x))
 
+    def with_weights(self, edge_weight: Tensor) -> Graph:
+        """The same nodes and edges with other weights ``[E]``, which may ask for a gradient."""
+        graph = replace(self, edge_weight=edge_weight)
+        graph._store.update(pattern=self.pattern, reverse=self.reverse, node_ptr=self.node_ptr)
+        return graph
+
     def with_edges(self, edge_index: Tensor, edge_weight: Tensor | None = None, edge_attr: Tensor | None = None) -> Graph:
         """The same nodes with other edges ``[2, E']``, given in any order; they are sorted here."""
         order = (edge_index[1] * self.num_nodes + edge_index[0]).argsort(stable=True)

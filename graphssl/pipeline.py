@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,12 @@ def run(
     seeds: Sequence[int] = (0,),
     force: bool = False,
     watcher: Watcher | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train, embed and score, and leave a run folder at ``out``; returns what ``score.json`` holds.
 
     A ``KeyboardInterrupt`` while training ends the run early: the folder then holds the encoder as it was, is marked ``interrupted``
-    and has no ``score.json``; the record returned says so too.
+    and has no ``score.json``; the record returned says so too. ``options`` are further ones of :func:`graphssl.load`.
 
     Raises:
         ValueError: a dataset, recipe or folder that will not do.
@@ -68,7 +69,7 @@ def run(
     start = time.perf_counter()
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
-        data = load_for(recipe, dataset, root)
+        data = load_for(recipe, dataset, root, options)
         done: list[Seed] = []
         _batches(data, recipe)  # refuse before anything is scored
         if not _scored(data, recipe):
@@ -86,6 +87,7 @@ def run(
                 shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
             done[-1].interrupted = True
         record = _run_record(method, dataset, root, recipe, data, done)
+        record |= {"options": dict(options or {})}
         record |= {"wall_seconds": round(time.perf_counter() - start, 2), "files": checksums(folder)}
         write_json(folder / "run.json", record)
         if done[-1].interrupted:
@@ -167,13 +169,13 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
         result.score = _score(z, data, recipe, watcher, f"seed {seed}")
 
 
-def load_for(recipe: Recipe, dataset: str, root: str | None) -> Dataset:
-    """The dataset as a recipe wants it: which features nodes carry, and how they are scaled.
+def load_for(recipe: Recipe, dataset: str, root: str | None, options: Mapping[str, Any] | None = None) -> Dataset:
+    """The dataset as a recipe wants it: which features nodes carry, and how they are scaled; ``options`` are those of a user's table.
 
     Raises:
         ValueError: a dataset that cannot be had, or not so.
     """
-    return load(dataset, root, node_features=recipe.node_features).preprocess(recipe.features)
+    return load(dataset, root, node_features=recipe.node_features, **(options or {})).preprocess(recipe.features)
 
 
 def watch(objective: Objective, data: Dataset) -> dict[str, float]:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from graphssl.evaluation.score import number, unit
 from graphssl.pipeline import Watcher
 from graphssl.training import Step
 
@@ -113,16 +114,17 @@ def score_table(record: dict[str, Any], out: Path) -> None:
 
 
 def _scores(record: dict[str, Any]) -> Table:
+    metric = record["metric"]
     title = (
-        f"{record['metric']} in %, {record['setting']}, protocol {record['protocol']} v{record['protocol_version']}, "
+        f"{unit(metric)}, {record['setting']}, protocol {record['protocol']} v{record['protocol_version']}, "
         f"{record['n_splits']} split{'s' if record['n_splits'] > 1 else ''} {record['split_hash']}, seeds {_seeds(record['seeds'])}"
     )
     table = _table(title)
-    table.add_row(f"{record['method']} on {record['dataset']}", *_cells(record), style="bold")
-    table.add_row("untrained encoder", *_cells(record["untrained"]))
-    table.add_row("raw features", *_cells(record["raw_features"]))
+    table.add_row(f"{record['method']} on {record['dataset']}", *_cells(record, metric), style="bold")
+    table.add_row("untrained encoder", *_cells(record["untrained"], metric))
+    table.add_row("raw features", *_cells(record["raw_features"], metric))
     for name, row in record["baselines"].items():
-        table.add_row(name, *_cells(row))
+        table.add_row(name, *_cells(row, metric))
     for told in record["reported"]:
         spread = "" if told["std"] is None else f"{told['std']:.2f}"
         table.add_row(f"published ({told['protocol']})", f"{told['score']:.2f}", "", spread)
@@ -134,10 +136,10 @@ def probe_table(record: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, markup=False)
     under = f", protocol {record['protocol']} v{record['protocol_version']}" if record["probe"] == "linear" else ""
     splits = f", split {record['split_hash']}" if record["split_hash"] else ""
-    title = f"{record['probe']} probe: {record['metric']} in %, {record['setting']}{under}{splits}, seeds {_seeds(record['seeds'])}"
+    title = f"{record['probe']} probe: {unit(record['metric'])}, {record['setting']}{under}{splits}, seeds {_seeds(record['seeds'])}"
     table = _table(title)
     for name, row in record["rows"].items():
-        table.add_row(name, *_cells(row))
+        table.add_row(name, *_cells(row, record["metric"]))
     console.print(table)
 
 
@@ -148,8 +150,8 @@ def _table(title: str) -> Table:
     return table
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    return ["" if (value := row.get(name)) is None else f"{100 * value:.2f}" for name in ("mean", "std_splits", "std_seeds")]
+def _cells(row: dict[str, Any], metric: str) -> list[str]:
+    return ["" if (value := row.get(name)) is None else number(value, metric) for name in ("mean", "std_splits", "std_seeds")]
 
 
 def _seeds(seeds: list[int]) -> str:

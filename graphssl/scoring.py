@@ -92,7 +92,7 @@ def baselines(
     if find_protocol(protocol).classifier == "svm":
         stage("scoring the WL kernel")
         scores["WL kernel"] = wl_score(data, protocol, setting=setting, num_splits=num_splits)
-    elif data.ids is not None and find_spec("rdkit") is not None:
+    elif data.molecules and data.ids is not None and find_spec("rdkit") is not None:
         stage("scoring Morgan fingerprints")
         bits = morgan_fingerprints(data.ids)
         scores["Morgan fingerprints"] = evaluate(bits, data, protocol, setting=setting, num_splits=num_splits)

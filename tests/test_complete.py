@@ -10,6 +10,7 @@ import math
 import pkgutil
 import subprocess
 import sys
+from dataclasses import replace
 from typing import get_args
 
 import graphs
@@ -21,7 +22,7 @@ from graphssl import Graph, GraphBatches, fit, losses, side_by_side
 from graphssl.augment import AUGMENTATIONS
 from graphssl.augment import DESCRIPTIONS as AUGMENTATION_LINES
 from graphssl.augment.compose import Compose, Identity
-from graphssl.building import encoder_config, make, make_views
+from graphssl.building import TAKES_EDGES, encoder_config, make, make_views
 from graphssl.datasets import contextual_sbm
 from graphssl.datasets.table import DATASETS
 from graphssl.encoders import ENCODERS
@@ -30,13 +31,15 @@ from graphssl.layers import ACTIVATIONS, GATConv, GCNConv, GINConv, JumpingKnowl
 from graphssl.listings import ENCODERS as ENCODER_LINES
 from graphssl.listings import LOSSES
 from graphssl.objectives import METHODS
-from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Recipe, TwoViews
+from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Diffused, GraphViews, OneView, Recipe, TwoViews, levels
 from graphssl.recipes import base as recipe_base
 
 ALL_RECIPES = [
     *[(m, name, recipe) for m, table in RECIPES.items() for name, recipe in table.items()],
     *[(m, "default", recipe) for m, recipe in DEFAULTS.items()],
 ]
+EDGES = 3  # columns of edge_attr, for encoders that take them
+SHARED_RECIPES = (Recipe, TwoViews, OneView, GraphViews, Diffused)  # whose fields are of the encoder, the views, training
 each_recipe = pytest.mark.parametrize(("method", "name", "recipe"), ALL_RECIPES, ids=[f"{m}-{name}" for m, name, _ in ALL_RECIPES])
 
 
@@ -166,8 +169,19 @@ def test_no_torch_before_it_is_needed(code: str) -> None:
 # ---------------------------------------------------------------------- recipes
 
 
-def fake(recipe: Recipe, name: str) -> Graph | GraphBatches:
-    """A small graph, or two for a data set of several, with as many features as the recipes' cheapest."""
+def level_of_recipe(method: str, name: str) -> str:
+    if name != "default":
+        return DATASETS[name].level
+    return "graph" if levels(method) == ("graph",) else "node"
+
+
+def fake(recipe: Recipe, method: str, name: str) -> Graph | GraphBatches:
+    """A small graph, or two for a data set of several, with as many features as the recipes' cheapest; at graph level ten."""
+    if level_of_recipe(method, name) == "graph":
+        types = [torch.randint(20, (12 + k,), generator=torch.Generator().manual_seed(k)) for k in range(10)]
+        parts = [graphs.path(len(kinds)).with_x(torch.eye(20)[kinds]) for kinds in types]
+        parts = [replace(g, edge_attr=torch.ones(g.num_edges, EDGES)) for g in parts] if recipe.encoder in TAKES_EDGES else parts
+        return GraphBatches(parts, 5)
     first, second = (contextual_sbm(30, 3, 20, degree=6, seed=k).graph for k in range(2))
     if name != "ppi":
         return first
@@ -177,9 +191,9 @@ def fake(recipe: Recipe, name: str) -> Graph | GraphBatches:
 @each_recipe
 def test_recipe_takes_two_steps(method: str, name: str, recipe: Recipe) -> None:
     torch.manual_seed(0)
-    net = make(method, recipe, 20)
+    net = make(method, recipe, 20, EDGES)
     before = [p.clone() for p in net.encoder.parameters()]
-    data = fake(recipe, name)
+    data = fake(recipe, method, name)
     steps = 2 if isinstance(data, Graph) else 2 * len(data)
     history = fit(
         net,
@@ -217,17 +231,17 @@ def test_recipe_is_honest(method: str, name: str, recipe: Recipe) -> None:
 @each_recipe
 def test_recipe_reaches_the_objective(method: str, name: str, recipe: Recipe) -> None:
     """Each number of the method's own, and the encoder's shape, arrive where they are used."""
-    net = make(method, recipe, 20)
+    net = make(method, recipe, 20, EDGES)
     assert net.encoder.channels == list(recipe.channels)
     assert net.encoder.out_channels == (sum(recipe.channels) if recipe.jk == "cat" else recipe.channels[-1])
-    own = set(type(recipe).model_fields) - set(Recipe.model_fields) - set(TwoViews.model_fields)
+    own = set(type(recipe).model_fields).difference(*(cls.model_fields for cls in SHARED_RECIPES if isinstance(recipe, cls)))
     arguments = set(inspect.signature(METHODS[method]).parameters) - {"encoder", "views", "corruption"}
     assert own == arguments, "fields and arguments differ"
     for field in own & set(vars(net)):
         assert getattr(net, field) == getattr(recipe, field)
-    if isinstance(recipe, TwoViews):
+    if isinstance(recipe, (TwoViews, OneView)):
         assert net.views == make_views(recipe)
-    assert encoder_config(recipe, 20)["name"] == recipe.encoder
+    assert encoder_config(recipe, 20, EDGES)["name"] == recipe.encoder
 
 
 @pytest.mark.parametrize("adaptive", ["none", "degree", "pagerank", "eigenvector"])

@@ -252,7 +252,7 @@ def test_inductive_training_never_sees_the_test_graphs(tmp_path: Path, monkeypat
     data = Dataset(
         "four", tuple(d.graph for d in single), torch.cat([d.y for d in single]), (split,), parts=("train", "train", "val", "test")
     )
-    monkeypatch.setattr(pipeline, "load", lambda *_: data)
+    monkeypatch.setattr(pipeline, "load", lambda *_, **__: data)
     seen: set[int] = set()
 
     class Watched(DGI):

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from graphssl.datasets.folder import from_folder
     from graphssl.datasets.loading import load
     from graphssl.datasets.molecules import NeedsRdkit, smiles_graphs
-    from graphssl.datasets.motifs import motifs
     from graphssl.datasets.own import from_npz, from_object
     from graphssl.datasets.scaffold import scaffold_split
     from graphssl.datasets.splits import Split, few_labels_split, from_masks, random_splits, split_hash
+    from graphssl.datasets.synthetic import motifs
     from graphssl.datasets.table import DATASETS, Entry
     from graphssl.datasets.tables import from_table
 
@@ -60,10 +60,10 @@ __getattr__ = lazy(
         "folder": ("from_folder",),
         "loading": ("load",),
         "molecules": ("NeedsRdkit", "smiles_graphs"),
-        "motifs": ("motifs",),
         "own": ("from_npz", "from_object"),
         "scaffold": ("scaffold_split",),
         "splits": ("Split", "few_labels_split", "from_masks", "random_splits", "split_hash"),
+        "synthetic": ("motifs",),
         "table": ("DATASETS", "Entry"),
         "tables": ("from_table",),
     },

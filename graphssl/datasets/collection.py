@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from graphssl.batches import side_by_side
-from graphssl.datasets.dataset import ERRORS, Dataset
+from graphssl.datasets.dataset import Dataset
 from graphssl.datasets.labels import as_rows
 from graphssl.datasets.own import Bundle
 from graphssl.datasets.splits import labelled_rows, stratified_folds
 from graphssl.datasets.tudataset import DEGREE_CAP, one_hot
+from graphssl.evaluation.score import ERRORS
 from graphssl.graph import Graph
 
 CATEGORIES = 1000  # an attribute with more different words is taken for a name

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from graphssl.adjacency import CSR
 from graphssl.datasets.splits import Split, labelled_rows
+from graphssl.evaluation.score import ERRORS
 from graphssl.graph import Graph
 
-ERRORS = ("rmse", "mae")  # metrics of regression: in the target's units, and the smaller the better
 METRICS = ("accuracy", "micro_f1", "roc_auc", "average_precision", *ERRORS)
 LEVELS = ("node", "graph")
 Task = Literal["classification", "multilabel", "regression"]
@@ -49,7 +49,8 @@ class Dataset:
     source: str = ""  # where it is from, with the licence where one is stated
     parts: tuple[str, ...] | None = None  # of an inductive set, for each graph: "train", "val" or "test"
     level: Literal["node", "graph"] = "node"  # what a row of y is
-    ids: tuple[str, ...] | None = None  # name of each row, where rows have names (a molecule's SMILES)
+    ids: tuple[str, ...] | None = None  # name of each row, where rows have names
+    molecules: bool = False  # graphs are molecules as OGB featurises them, and ids their SMILES
     row_id: Tensor | None = None  # [R] int64 row in the user's file; None: row i is row i
     targets: tuple[str, ...] | None = None  # name of each column of y, where columns have names
 

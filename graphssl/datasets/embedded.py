@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from graphssl.datasets.dataset import Dataset
-from graphssl.datasets.motifs import motifs
 from graphssl.datasets.splits import from_masks, random_splits
+from graphssl.datasets.synthetic import motifs
 from graphssl.datasets.table import DATASETS
 from graphssl.graph import Graph
 

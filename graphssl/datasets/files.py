@@ -100,7 +100,7 @@ def read(entry: Entry, folder: Path) -> list[Raw]:
         files = ", ".join(file for file, _ in entry.files[:3]) + (", ..." if len(entry.files) > 3 else "")
         raise ValueError(
             f"dataset {entry.name!r}: the raw files in {folder} ({files}) are truncated or not what they should be: "
-            f"{type(error).__name__}: {error}. Delete them, to get them anew."
+            f"{type(error).__name__}: {error}.{' Delete them, to get them anew.' if any(url for _, url in entry.files) else ''}"
         ) from error
     _keep(cached, entry.name, _pack(graphs))
     return graphs

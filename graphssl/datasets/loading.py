@@ -79,22 +79,25 @@ def load(
     """
     given = {"smiles": smiles, "targets": targets, "split": split, "invalid": invalid}
     columns: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if y is not None and isinstance(data, (str, Path)):
+        raise ValueError(f"y is for graphs in memory; {str(data)!r} comes with its labels")
     if isinstance(data, Path) or (isinstance(data, str) and _is_path(data)):
         path = Path(data).expanduser()
-        if is_table(path) and not path.is_dir():
+        if path.is_dir():
+            _only_for_tables(columns)
+            return _from_folder(path, seed, node_features)
+        _only_for_tudatasets(node_features, path.name)
+        if is_table(path):
             return from_table(path, seed=seed, **columns)
         _only_for_tables(columns)
-        if path.is_dir():
-            return _from_folder(path, seed, node_features)
         return from_npz(path, seed=seed)
     _only_for_tables(columns)
     if not isinstance(data, str):
+        _only_for_tudatasets(node_features, "an object")
         return from_object(data, y=y, seed=seed)
     entry = DATASETS[canonical(data)]
-    if y is not None:
-        raise ValueError(f"y is given for the dataset {entry.name!r}, which has its labels already")
-    if node_features != "auto" and entry.family != "tudataset":
-        raise ValueError(f"node_features={node_features!r}: only a TUDataset has a choice of features, and {entry.name!r} is none")
+    if entry.family != "tudataset":
+        _only_for_tudatasets(node_features, entry.name)
     if entry.family == "embedded":
         return EMBEDDED[entry.name](seed)
     if entry.family == "rdkit":
@@ -136,9 +139,15 @@ def _only_for_tables(columns: dict[str, Any]) -> None:
         raise ValueError(f"{', '.join(columns)}: only a table of molecules ({', '.join(TABLES)}) has columns and splits to choose")
 
 
+def _only_for_tudatasets(node_features: str, what: str) -> None:
+    if node_features != "auto":
+        raise ValueError(f"node_features={node_features!r}: only a TUDataset has a choice of features, and {what} is none")
+
+
 def _from_folder(path: Path, seed: int, node_features: str) -> Dataset:
     place = next((place for place in (path, path / "raw") if len(list(place.glob("*_A.txt"))) == 1), None)
     if place is None:
+        _only_for_tudatasets(node_features, path.name)
         return from_folder(path, seed=seed)
     entry = entry_of(place)
     return _assemble(entry, read(entry, place), seed, node_features)
@@ -148,7 +157,8 @@ def _assemble(entry: Entry, raws: list[Raw], seed: int, node_features: str) -> D
     graphs = tuple(_graph(raw, node_features) for raw in raws)
     y = torch.from_numpy(np.concatenate([raw.y for raw in raws]))
     if raws[0].graph_id is not None:
-        return Dataset(entry.name, graphs, y, stratified_folds(y, seed=seed), entry.metric, entry.source, level="graph")
+        splits = stratified_folds(y, seed=seed) if len(y) >= 10 else ()
+        return Dataset(entry.name, graphs, y, splits, entry.metric, entry.source, level="graph")
     if raws[0].part:
         parts = tuple(raw.part for raw in raws)
         owner = torch.arange(len(raws)).repeat_interleave(torch.tensor([graph.num_nodes for graph in graphs]))

@@ -194,6 +194,7 @@ def _read(entry: Entry, folder: Path) -> Dataset:
         level="graph",
         ids=ids,
         targets=targets,
+        molecules=True,
     )
 
 

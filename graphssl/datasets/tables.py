@@ -137,7 +137,7 @@ def dataset_of(
     metric = rules.metric or _metric(task, y)
     splits = _splits(rules, ids, y, task) if words is None else (_given(words, rows, y, task),)
     columns = tuple(column.name for column in targets) or None
-    return Dataset(name, (graph,), y, splits, metric, source, level="graph", ids=ids, row_id=rows, targets=columns)
+    return Dataset(name, (graph,), y, splits, metric, source, level="graph", ids=ids, row_id=rows, targets=columns, molecules=True)
 
 
 # ---------------------------------------------------------------------- which columns

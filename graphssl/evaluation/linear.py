@@ -1,4 +1,4 @@
-"""The linear probe: what a linear classifier on frozen embeddings reaches under a named protocol."""
+"""The probe: what a linear classifier (or what else the protocol names) on frozen embeddings reaches under a named protocol."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def linear_probe(
     solver: str = "auto",
     max_iter: int | None = None,
 ) -> Score:
-    """How well a linear classifier on the frozen embedding does, under one versioned protocol.
+    """How well a linear classifier, or what else the protocol names, does on the frozen embedding, under one versioned protocol.
 
     Test rows decide nothing: scaling and weights come from the train rows, the penalty from the validation rows (or from folds of train).
 
@@ -53,7 +53,7 @@ def linear_probe(
         num_splits: how many draws (the first ones, where splits are given).
         seed: of the draws and of the folds of train.
         solver: ``newton``: all penalties and classes at once; ``liblinear`` (one-vs-rest) or ``lbfgs`` (multinomial): scikit-learn's, one
-            by one; ``auto``: ``newton``, but ``liblinear`` for sparse rows under a one-vs-rest protocol.
+            by one; ``auto``: ``newton``, but ``liblinear`` for sparse rows under a one-vs-rest protocol, and ``libsvm`` for ``svm``.
         max_iter: of the solver; without it enough to converge.
 
     Raises:

@@ -199,7 +199,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "tu-logistic",
             1,
             "Graph classification on the folds of tu-svm: columns standardised by the train rows, multinomial logistic regression, C in "
-            "2^-10..2^10 by the accuracy of 5 shuffled stratified folds of the training folds (ties: the smaller C), refitted on them.",
+            "2^-10..2^10 by the metric on 5 shuffled stratified folds of the training folds (ties: the smaller C), refitted on them.",
             "graphssl",
             "folds",
             10,

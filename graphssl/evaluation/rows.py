@@ -172,9 +172,12 @@ class Scaler:
             first = train.with_values(values).t() @ ones / train.size(0)
             second = train.with_values(values.square()).t() @ ones / train.size(0)
             mean, std = None, (second - first.square()).clamp_min(0).sqrt().squeeze(1)
+            size = first.abs().squeeze(1)
         else:
             mean, std = train.double().mean(0), train.double().std(0, correction=0)
-        return cls(scale, mean, 1 / torch.where(std > 1e-12, std, 1.0))  # a constant column stays as it is
+            size = mean.abs()
+        # A column that is constant but for rounding keeps its scale: it must not blow up on rows where it is not constant.
+        return cls(scale, mean, 1 / torch.where(std > 1e-6 * size + 1e-12, std, 1.0))
 
     def __call__(self, rows: Tensor | CSR) -> Tensor | CSR:
         """Scaled rows in float64."""

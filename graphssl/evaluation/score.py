@@ -78,12 +78,12 @@ class Score:
         }
 
     def __str__(self) -> str:
-        number = f"{self.mean:.4g}" if self.is_error else f"{100 * self.mean:.2f} %"
-        spread = "" if self.std_splits is None else f" ± {self.std_splits:.4g}" if self.is_error else f" ± {100 * self.std_splits:.2f}"
+        mean = number(self.mean, self.metric) + ("" if self.is_error else " %")
+        spread = "" if self.std_splits is None else f" ± {number(self.std_splits, self.metric)}"
         over = "one split" if self.std_splits is None else f"std over {len(self.values)} splits"
         doubt = "" if self.converged else ", NOT converged"
         return (
-            f"{self.metric} {number}{spread} ({over}), protocol {self.protocol} v{self.version}, "
+            f"{self.metric} {mean}{spread} ({over}), protocol {self.protocol} v{self.version}, "
             f"{self.setting}, split {self.split_hash[:8]}{doubt}"
         )
 
@@ -101,3 +101,18 @@ def check_setting(setting: str) -> str:
     if setting not in SETTINGS:
         raise ValueError(f"setting is {setting!r}; allowed: {', '.join(SETTINGS)}")
     return setting
+
+
+def number(value: float, metric: str) -> str:
+    """A score for reading: a share in per cent, an error in the target's units.
+
+    Example:
+        >>> number(0.8887, "accuracy"), number(1.23456, "rmse")
+        ('88.87', '1.235')
+    """
+    return f"{value:.4g}" if metric in ERRORS else f"{100 * value:.2f}"
+
+
+def unit(metric: str) -> str:
+    """What the numbers of :func:`number` are."""
+    return f"{metric} in the target's units" if metric in ERRORS else f"{metric} in %"

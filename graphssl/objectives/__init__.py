@@ -1,5 +1,6 @@
 """Objectives: one paper, one file; METHODS names them."""
 
+from graphssl.objectives.adgcl import ADGCL
 from graphssl.objectives.attribute_masking import AttributeMasking
 from graphssl.objectives.base import Objective
 from graphssl.objectives.bgrl import BGRL
@@ -14,6 +15,7 @@ from graphssl.objectives.mvgrl import MVGRL
 from graphssl.objectives.simgrace import SimGRACE
 
 METHODS: dict[str, type[Objective]] = {
+    "adgcl": ADGCL,
     "attribute-masking": AttributeMasking,
     "bgrl": BGRL,
     "context-prediction": ContextPrediction,
@@ -28,6 +30,7 @@ METHODS: dict[str, type[Objective]] = {
 }
 
 __all__ = [
+    "ADGCL",
     "BGRL",
     "DGI",
     "GRACE",

@@ -5,11 +5,25 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from graphssl.datasets.table import DATASETS, canonical
-from graphssl.recipes import attribute_masking, bgrl, context_prediction, dgi, grace, graphcl, graphmae, infograph, joao, mvgrl, simgrace
+from graphssl.datasets.table import DATASETS, canonical, is_table
+from graphssl.recipes import (
+    adgcl,
+    attribute_masking,
+    bgrl,
+    context_prediction,
+    dgi,
+    grace,
+    graphcl,
+    graphmae,
+    infograph,
+    joao,
+    mvgrl,
+    simgrace,
+)
 from graphssl.recipes.base import Diffused, GraphViews, OneView, Recipe, Reported, TwoViews
 
 RECIPES: dict[str, dict[str, Recipe]] = {
+    "adgcl": {**adgcl.RECIPES},
     "attribute-masking": {**attribute_masking.RECIPES},
     "bgrl": {**bgrl.RECIPES},
     "context-prediction": {**context_prediction.RECIPES},
@@ -23,6 +37,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     "simgrace": {**simgrace.RECIPES},
 }
 DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
+    "adgcl": adgcl.DEFAULT,
     "attribute-masking": attribute_masking.DEFAULT,
     "bgrl": bgrl.DEFAULT,
     "context-prediction": context_prediction.DEFAULT,
@@ -36,6 +51,7 @@ DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
     "simgrace": simgrace.DEFAULT,
 }
 GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelled; a method that is not here needs one large graph
+    "adgcl": adgcl.DEFAULT,
     "attribute-masking": attribute_masking.DEFAULT,
     "bgrl": bgrl.GRAPH_DEFAULT,
     "context-prediction": context_prediction.DEFAULT,
@@ -48,6 +64,7 @@ GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelle
     "simgrace": simgrace.DEFAULT,
 }
 DESCRIPTIONS: dict[str, str] = {
+    "adgcl": "AD-GCL: find a graph again though a second network drops its edges (Suresh et al., 2021, arXiv:2106.05819)",
     "attribute-masking": "Attribute masking: tell the type of hidden nodes, as the element of atoms (Hu et al., 2020, arXiv:1905.12265)",
     "bgrl": "Bootstrapped Graph Latents: predict a slow copy of the encoder, no negatives (Thakoor et al., 2022, arXiv:2102.06514)",
     "context-prediction": "Context prediction: tell what is around a neighbourhood from what is not (Hu et al., 2020, arXiv:1905.12265)",
@@ -153,7 +170,7 @@ def level_of(dataset: str) -> str:
 
 def _graph_default(method: str, dataset: str, name: str) -> Recipe:
     recipe = GRAPH_DEFAULTS[method]
-    if (name and not DATASETS[name].molecules) or (not name and Path(dataset).suffix not in (".csv", ".parquet")):
+    if not (DATASETS[name].molecules if name else is_table(dataset)):
         return recipe
     changes = {field: value for field, value in MOLECULES.items() if field in type(recipe).model_fields} | recipe.molecules
     return type(recipe).model_validate({**recipe.model_dump(), **changes})

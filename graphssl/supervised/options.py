@@ -1,10 +1,13 @@
-"""The numbers of a fine-tuning, checked before anything is loaded; imports no torch."""
+"""The numbers of supervised trainings, checked before anything is loaded; imports no torch."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from graphssl.recipes import Recipe
+from graphssl.recipes.base import Activation
 
 LabelShare = Annotated[float, Field(gt=0, le=1)]
 
@@ -41,3 +44,57 @@ class Finetuning(BaseModel):
     """Stratified folds to cross-validate over, in place of the dataset's splits."""
     num_splits: Annotated[int, Field(ge=1)] | None = None
     """How many of the splits to train on, the first ones; all by default."""
+
+
+class SemiRecipe(Recipe):
+    """Numbers of InfoGraph*; ``batch_size`` counts labelled graphs, ``epochs`` passes over the larger of the two sets of graphs."""
+
+    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine", "mpnn"] = "gin"
+    """Kind of convolution, of both encoders."""
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (64, 64, 64)
+    """Width of each layer."""
+    act: Activation = "relu"
+    """Activation after each layer."""
+    jk: Literal["last", "cat", "max", "lstm"] = "cat"
+    """Jumping knowledge: how the layers' outputs become the embedding."""
+    readout: Literal["mean", "sum", "max", "attention", "set2set"] = "sum"
+    """How nodes become a graph's embedding."""
+    batch_size: Annotated[int, Field(ge=2)] | None = 32
+    """Labelled graphs a step."""
+    epochs: Annotated[int, Field(ge=1)] = 50
+    """Passes over the unlabelled graphs, or the labelled ones where they are more."""
+    optimizer: Literal["adamw", "adam"] = "adam"
+    """Optimiser."""
+
+    labels: LabelShare = 1.0
+    """Share of the train rows whose labels are seen."""
+    unlabelled_batch: Annotated[int, Field(ge=2)] = 128
+    """Unlabelled graphs a step."""
+    weight: Annotated[float, Field(ge=0)] = 1e-3
+    """Weight of the tie between the two encoders."""
+    unsupervised: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the unsupervised encoder's loss."""
+    tie: Literal["layers", "last"] = "layers"
+    """What is tied: the graph's embedding at each layer, or the last one."""
+    transductive: bool = False
+    """The unlabelled graphs are all graphs; else those of neither validation nor test."""
+    error: Literal["mse", "l1"] | None = None
+    """Loss of a regression; l1 where the metric is mae, else mse."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Stratified folds to cross-validate over, in place of the dataset's splits."""
+
+    source: str = "default of this library, with the weights of Sun et al., 2020, arXiv:1908.01000"
+    """Where the numbers come from."""
+
+
+SEMI_HIDDEN = ("source", "reported", "protocol", "patience", "inductive", "level")
+
+
+def semi_recipe(*, molecules: bool) -> SemiRecipe:
+    """The default numbers, with bond features where nodes are atoms.
+
+    Example:
+        >>> semi_recipe(molecules=True).encoder, semi_recipe(molecules=False).encoder
+        ('gine', 'gin')
+    """
+    return SemiRecipe(encoder="gine", input=64) if molecules else SemiRecipe()

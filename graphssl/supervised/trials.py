@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graphssl.datasets import Dataset, Split
-from graphssl.datasets.dataset import ERRORS
 from graphssl.datasets.splits import split_hash, stratified_folds
 from graphssl.environment import environment, peak_rss_mb
+from graphssl.evaluation.score import ERRORS
 from graphssl.pipeline import Watcher
 from graphssl.runs import FORMAT, checksums, write_json
 from graphssl.supervised.compare import paired, spread

@@ -21,9 +21,9 @@ def motifs(num_graphs: int = 600, *, copies: tuple[int, int] = (2, 6), noise: fl
     """Synthetic graphs of 12 to 36 nodes in three classes of the same degrees; features: the degree, one-hot.
 
     A graph is a handful of six-node motifs, joined at random into one. Class 0 has triangular prisms, class 1 complete bipartite graphs
-    ``K_3,3``; both are 3-regular. Class 2 is made like class 0, and then its edges swap ends until they are random. In the other classes a
-    share of the edges swaps ends, as noise. A swap, ``(u, v), (s, t) -> (u, t), (s, v)``, leaves every degree as it is, so that the counts of
-    degrees in a graph, which sum pooling of the features yields, have the same law in each class.
+    ``K_3,3``; both are 3-regular. Class 2 is made like class 0, and then its edges swap ends until they are random. In the other classes
+    a share of the edges swaps ends, as noise. A swap, ``(u, v), (s, t) -> (u, t), (s, v)``, leaves every degree as it is, so that the
+    counts of degrees in a graph, which sum pooling of the features yields, have the same law in each class.
 
     Args:
         num_graphs: a third a class.
@@ -69,18 +69,19 @@ def _joined(motif: tuple[tuple[int, int], ...], copies: int, rng: np.random.Gene
     edges = {_ordered(SIZE * k + i, SIZE * k + j) for k in range(copies) for i, j in motif}
     pairs = [(int(rng.integers(k)), k) for k in range(1, copies)]
     for _ in range(2 * copies // 5):
-        first, other = rng.integers(copies), rng.integers(max(copies - 1, 1))
-        pairs.append((int(first), int(other + (other >= first)) % copies))
+        a, b = int(rng.integers(copies)), int(rng.integers(copies - 1))
+        pairs.append((a, b + (b >= a)))
     for a, b in pairs:
-        if a != b:
-            edges.add(_ordered(SIZE * a + int(rng.integers(SIZE)), SIZE * b + int(rng.integers(SIZE))))
+        edges.add(_ordered(SIZE * a + int(rng.integers(SIZE)), SIZE * b + int(rng.integers(SIZE))))
     return sorted(edges)
 
 
 def _swapped(edges: list[tuple[int, int]], tries: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """The edges after ``tries`` random pairs of them swapped ends, unless that gave a self-loop or an edge that is there already."""
     edges, there = list(edges), set(edges)
-    for a, b, turn in zip(rng.integers(len(edges), size=tries), rng.integers(len(edges), size=tries), rng.integers(2, size=tries), strict=True):
+    for a, b, turn in zip(
+        rng.integers(len(edges), size=tries), rng.integers(len(edges), size=tries), rng.integers(2, size=tries), strict=True
+    ):
         u, v = edges[a]
         s, t = edges[b] if turn else edges[b][::-1]
         new = _ordered(u, t), _ordered(s, v)

@@ -1,0 +1,104 @@
+"""Adversarial graph contrastive learning: AD-GCL."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphssl.encoders import GNN
+from graphssl.graph import Graph
+from graphssl.heads import MLP, mean_per_graph
+from graphssl.layers import reset_parameters
+from graphssl.losses import info_nce
+from graphssl.objectives.base import Objective, full, several_graphs
+from graphssl.readouts import Readout
+
+
+class ADGCL(Objective):
+    r"""Adversarial graph contrastive learning (Suresh et al., 2021, arXiv:2106.05819).
+
+    A second network learns which edges to drop so that as little as possible of the graph's embedding survives, and the encoder learns
+    to find the graph again: ``min over the encoder, max over the augmenter of  contrast - reg_lambda * (share of edges dropped)``.
+
+    The augmenter is a GNN of the encoder's shape and an MLP over the two ends of each edge, whose logit ``l`` gives a soft edge weight
+    ``sigmoid((l + log u - log(1 - u)) / temperature)`` with ``u`` uniform; nothing is dropped outright. Both directions of an undirected
+    edge share their mean logit and one draw. The contrast is that of the official code: positives outside the denominator, symmetric.
+
+    One pass serves both: the augmenter gets the contrast's gradient with its sign turned. The official code takes the two steps one
+    after the other with an optimiser each, the augmenter's under the encoder's running statistics of batch norm, and draws for each
+    direction of an edge; both networks' learning rates are equal there too. The value is the contrast, without the share dropped.
+
+    Args:
+        encoder: what is trained; it must use edge weights (graphssl's encoders do, but for ``sage`` with ``max``).
+        reg_lambda: price of dropping edges; the paper's fixed choice is 5.
+        tau: temperature of the contrast.
+        temperature: of the soft edge weights; a lower one brings them nearer to 0 and 1.
+        hidden: width of the MLP over edges.
+
+    Raises:
+        ValueError: at construction, an argument out of its range; at the call, a batch of one graph, which has no negative.
+
+    Example:
+        >>> from graphssl import GIN, Graph, side_by_side
+        >>> path = Graph.of((torch.eye(3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])))
+        >>> objective = ADGCL(GIN(3, [4, 4], readout="sum"))
+        >>> objective(side_by_side([path, path])).isfinite().item()
+        True
+    """
+
+    def __init__(self, encoder: GNN, *, reg_lambda: float = 5.0, tau: float = 0.2, temperature: float = 1.0, hidden: int = 64) -> None:
+        super().__init__()
+        for name, value in (("tau", tau), ("temperature", temperature)):
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if not reg_lambda >= 0:
+            raise ValueError(f"reg_lambda must be 0 or more, got {reg_lambda}")
+        self.encoder, self.reg_lambda, self.tau, self.temperature = encoder, reg_lambda, tau, temperature
+        self.augmenter = copy.deepcopy(encoder)
+        self.augmenter.readout = Readout("sum", encoder.out_channels)  # not used, so nothing to learn
+        reset_parameters(self.augmenter)
+        self.scorer = MLP(2 * encoder.out_channels, hidden, 1, act="relu")
+        width = encoder.graph_channels
+        self.projector = MLP(width, width, width, act="relu")
+
+    def forward(self, g: Graph) -> Tensor:
+        several_graphs(g)
+        w = self.edge_weights(g)  # [E]
+        turned: Tensor = _Reversed.apply(w)  # type: ignore[no-untyped-call]
+        view = g.with_weights(turned if g.edge_weight is None else turned * g.edge_weight)
+        z1, z2 = self.projector(self.graphs(g)), self.projector(self.graphs(view))  # [G, D]
+        price = self.reg_lambda * dropped(w, g)
+        return info_nce(z1, z2, tau=self.tau, decoupled=True) + price - price.detach()
+
+    def edge_weights(self, g: Graph) -> Tensor:
+        """What a draw leaves of each edge, in (0, 1), ``[E]``."""
+        h = full(self.augmenter(g))  # [N, D]
+        source, target = g.edge_index
+        logit = full(self.scorer(torch.cat([h[source], h[target]], dim=1))).squeeze(1)
+        u = torch.rand_like(logit).clamp(1e-4, 1 - 1e-4)
+        if g.reverse is not None:
+            logit = (logit + logit[g.reverse]) / 2
+            u = u[torch.minimum(g.reverse, torch.arange(g.num_edges, device=g.device))]
+        return torch.sigmoid((logit + u.logit()) / self.temperature)
+
+
+def dropped(w: Tensor, g: Graph) -> Tensor:
+    """Mean over the graphs that have edges of the share of its edges that the weights ``w`` ``[E]`` leave out."""
+    graph = g.graph_ids[g.edge_index[1]]
+    shares = mean_per_graph((1 - w)[:, None], graph, g.num_graphs)
+    return shares.sum() / torch.bincount(graph, minlength=g.num_graphs).clamp(max=1).sum().clamp(min=1)
+
+
+class _Reversed(torch.autograd.Function):
+    """The same value; the gradient with its sign turned (Ganin and Lempitsky, 2015, arXiv:1409.7495)."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor) -> Tensor:
+        return w.view_as(w)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return -grad

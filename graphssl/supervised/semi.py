@@ -1,0 +1,107 @@
+"""Few labels beside many graphs without: InfoGraph*, and the same network on the labels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from graphssl.batches import GraphBatches
+from graphssl.building import encoder_config
+from graphssl.datasets import Dataset, Split
+from graphssl.encoders import GNN, build
+from graphssl.files import folder_written
+from graphssl.pipeline import Watcher, load_for
+from graphssl.random import seeded
+from graphssl.supervised.infograph_star import InfoGraphStar, PairedBatches
+from graphssl.supervised.labels import draw_labels, labelled_batches, seed_for
+from graphssl.supervised.objective import supervise
+from graphssl.supervised.options import SemiRecipe
+from graphssl.supervised.trials import Trials, carry_out, splits_of
+from graphssl.supervised.tuning import OnStep, Training, fit_best
+
+
+def semi_run(
+    dataset: str,
+    recipe: SemiRecipe,
+    *,
+    out: Path,
+    root: str | None = None,
+    seeds: Sequence[int] = (0,),
+    force: bool = False,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """InfoGraph* on a dataset, and the same network on the labels alone, under the same seeds; leaves a run folder at ``out``.
+
+    Returns what ``score.json`` holds.
+
+    Raises:
+        ValueError: a dataset, recipe or folder that will not do.
+    """
+    watcher = watcher or Watcher()
+    with folder_written(out, force=force) as folder:
+        watcher.stage(f"loading {dataset}")
+        data = load_for(recipe, dataset, root)
+        if data.level != "graph":
+            raise ValueError(f"InfoGraph* is for data with many graphs; {data.name} is labelled by {data.level}")
+        trials = Trials(
+            kind="semi",
+            name="infograph-star",
+            dataset=dataset,
+            root=root,
+            data=data,
+            splits=splits_of(data, recipe.folds, recipe.num_splits),
+            seeds=tuple(seeds),
+            arms={
+                "with the unlabelled graphs": lambda seed, split, tell: semi(data, split, recipe, seed=seed, on_step=tell),
+                "on the labels alone": lambda seed, split, tell: semi(data, split, recipe, seed=seed, alone=True, on_step=tell),
+            },
+            setting="transductive" if recipe.transductive else "inductive",
+            record={
+                "encoder": encoder_config(recipe, data.num_features, data.num_edge_features),
+                "features": {"node_features": recipe.node_features, "scaling": recipe.features},
+                "options": recipe.model_dump(mode="json"),
+            },
+        )
+        return carry_out(trials, folder, watcher)
+
+
+def semi(data: Dataset, split: Split, recipe: SemiRecipe, *, seed: int = 0, alone: bool = False, on_step: OnStep | None = None) -> Training:
+    """Train InfoGraph* on a share of the labels and the graphs without, or with ``alone`` its supervised encoder on the labels alone.
+
+    Both start from the same encoder and head, see the same labels in the same batches, and take as many steps; the epoch that counts is
+    chosen as by :func:`finetune`.
+    """
+    config = encoder_config(recipe, data.num_features, data.num_edge_features)
+    rows = draw_labels(data.y, split.train, recipe.labels, task=data.task, seed=seed)
+    encoder, other = (_drawn(config, what, seed) for what in ("start", "other"))
+    with seeded(seed_for("head", seed)):
+        supervised = supervise(encoder, data, rows, dropout=recipe.dropout, error=recipe.error)
+    labelled = cast(GraphBatches, labelled_batches(data, rows, recipe.batch_size or len(rows)))
+    unlabelled = GraphBatches(data.graph.keep_graphs(_unlabelled(data, split, recipe)), recipe.unlabelled_batch, drop_last=True)
+    pairs = PairedBatches(labelled, unlabelled, seed=seed_for("unlabelled", seed))
+    options = {
+        name: getattr(recipe, name) for name in ("epochs", "lr", "weight_decay", "optimizer", "warmup", "schedule", "clip", "precision")
+    }
+    if alone:
+        return fit_best(supervised, pairs.labelled, supervised, data, split, rows=rows, on_step=on_step, seed=seed, **options)
+    with seeded(seed_for("projections", seed)):
+        objective = InfoGraphStar(supervised, other, weight=recipe.weight, unsupervised=recipe.unsupervised, tie=recipe.tie)
+    batches = cast(Any, pairs)  # training goes through pairs as it does through graphs
+    return fit_best(objective, batches, supervised, data, split, rows=rows, on_step=on_step, seed=seed, **options)
+
+
+def _drawn(config: dict[str, Any], what: str, seed: int) -> GNN:
+    with seeded(seed_for(what, seed)):
+        return build(config)
+
+
+def _unlabelled(data: Dataset, split: Split, recipe: SemiRecipe) -> Tensor:
+    """Rows of the graphs that are seen without labels; those of the labelled ones are among them."""
+    seen = torch.ones(data.num_rows, dtype=torch.bool)
+    if not recipe.transductive:
+        seen[torch.cat([split.val, split.test])] = False
+    return seen.nonzero().squeeze(1)
