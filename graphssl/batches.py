@@ -49,7 +49,7 @@ def side_by_side(graphs: Sequence[Graph]) -> Graph:
         raise ValueError("graphs of which only the first num_seeds rows count cannot stand side by side")
     nodes = _offsets([g.num_nodes for g in graphs])
     ids = _offsets([g.num_graphs for g in graphs])
-    return Graph(
+    whole = Graph(
         x=stack_rows([g.x for g in graphs]),
         edge_index=torch.cat([g.edge_index + shift for g, shift in zip(graphs, nodes, strict=True)], dim=1),
         edge_weight=_optional("edge_weight", [g.edge_weight for g in graphs]),
@@ -58,6 +58,11 @@ def side_by_side(graphs: Sequence[Graph]) -> Graph:
         num_graphs=sum(g.num_graphs for g in graphs),
         y=_optional("y", [g.y for g in graphs]),
     )
+    known = [g.known_reverse for g in graphs]
+    if all(reverse is not None for reverse in known):
+        edges = _offsets([g.num_edges for g in graphs])
+        whole.know_reverse(torch.cat([reverse + shift for reverse, shift in zip(known, edges, strict=True)]))  # type: ignore[operator]
+    return whole
 
 
 class GraphBatches:

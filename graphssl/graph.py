@@ -262,6 +262,15 @@ class Graph:
         return self.cached("reverse", self._find_reverse)
 
     @property
+    def known_reverse(self) -> Tensor | None:
+        """:attr:`reverse` where it has been looked for, and found; nothing is looked for here."""
+        return self._store.get("reverse")
+
+    def know_reverse(self, reverse: Tensor) -> None:
+        """Take down :attr:`reverse` ``[E]`` that the caller knows, so that it need not be found."""
+        self._store["reverse"] = reverse
+
+    @property
     def is_undirected(self) -> bool:
         """Each edge stands in both directions (whatever its weights)."""
         return self.reverse is not None

@@ -54,6 +54,11 @@ CASES: dict[str, Augmentation] = {
     "drop-nodes": DropNodes(0.4),
     "subgraph walk": Subgraph(0.5),
     "subgraph nodes": Subgraph(0.5, how="nodes"),
+    "subgraph grow": Subgraph(0.5, how="grow"),
+    "drop-nodes exact": DropNodes(0.4, exact=True),
+    "drop-edges exact": DropEdges(0.4, exact=True),
+    "mask-features noise": MaskFeatures(0.4, mode="node", fill="noise", exact=True),
+    "mask-features mean": MaskFeatures(0.4, mode="node", fill="mean"),
     "diffuse ppr": Diffuse("ppr", top_k=3),
     "diffuse heat": Diffuse("heat", t=2.0, top_k=None, threshold=0.05, renormalise=True),
     "adaptive-drop-edges degree": AdaptiveDropEdges(0.4),
@@ -63,6 +68,7 @@ CASES: dict[str, Augmentation] = {
     "adaptive-mask-features eigenvector": AdaptiveMaskFeatures(0.4, "eigenvector", magnitude=True),
     "compose": Compose(DropNodes(0.2), AddEdges(0.2), DropEdges(0.3), MaskFeatures(0.3)),
     "random-choice": RandomChoice(DropNodes(0.3), DropEdges(0.3), weights=(1, 2)),
+    "random-choice per graph": RandomChoice(DropNodes(0.3), Subgraph(0.7, how="grow"), DropEdges(0.3), per_graph=True),
 }
 DETERMINISTIC = {"identity", "diffuse ppr", "diffuse heat"}
 REWIRING = {"diffuse ppr", "diffuse heat"}  # edges and weights are new

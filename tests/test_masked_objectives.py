@@ -175,6 +175,13 @@ def test_exactly_the_share_is_hidden(mask_rate: float, replace_rate: float, seed
         assert (x == hidden.dense_x()[row]).all(1).any(), "it has some node's features"
 
 
+def test_replacements_are_other_nodes_features() -> None:
+    torch.manual_seed(0)
+    _, hidden, x = GraphMAE(encoder(), mask_rate=1.0, replace_rate=1.0).mask(graphs.undirected(40, 60))
+    assert (hidden.dense_x() == x).all(1).sum() < 6, "a node draws itself once in forty"
+    assert hidden.dense_x().unique(dim=0).size(0) > 15
+
+
 def test_at_least_one_node_is_hidden() -> None:
     assert GraphMAE(encoder(), mask_rate=0.01).mask(graphs.one_node())[0].tolist() == [0]
 
@@ -413,6 +420,13 @@ def test_each_graph_hides_its_share(mask_rate: float) -> None:
     assert masked.unique().numel() == masked.numel()
     counts = torch.bincount(g.graph_ids[masked], minlength=g.num_graphs).tolist()
     assert counts == [min(int(n * mask_rate + 1), n) for n in SIZES]
+
+
+def test_attribute_masking_hides_seeds() -> None:
+    g = replace(molecules(), num_seeds=12)
+    net = AttributeMasking(encoder(WIDTH), num_types=BLOCKS[0], mask_rate=0.5)
+    assert torch.bincount(g.graph_ids[net.mask(g)], minlength=g.num_graphs).tolist() == [5, 1, 2, 0, 0, 0, 0, 0]
+    assert net(g).isfinite()
 
 
 @pytest.mark.parametrize("num_types", [BLOCKS[0], None])

@@ -125,9 +125,10 @@ def one_for_each(g: Graph, views: Sequence[Augmentation], choice: Tensor) -> Gra
     """
     order = choice.to(g.device).argsort(stable=True)
     counts = torch.bincount(choice, minlength=len(views)).tolist()
-    drawn = [(view, index) for view, index in zip(views, order.split(counts), strict=True) if index.numel()]
+    drawn = [(view, index) for view, index in zip(views, torch.split(order, counts), strict=True) if index.numel()]
     if len(drawn) == 1:
         return drawn[0][0](g)
     parts = [view(g.keep_graphs(index)) for view, index in drawn]
-    together = replace(side_by_side(parts), node_id=torch.cat([part.node_ids for part in parts]))
+    together = side_by_side(parts)
+    together = together._share(replace(together, node_id=torch.cat([part.node_ids for part in parts])))
     return together.keep_graphs(order.argsort())

@@ -33,7 +33,7 @@ def scaled_cosine(x_hat: Tensor, x: Tensor, *, alpha: float = 2.0) -> Tensor:
     if x_hat.shape != x.shape:
         raise ValueError(f"x_hat and x must have one shape, got {tuple(x_hat.shape)} and {tuple(x.shape)}")
     cosine = torch.linalg.vecdot(_unit(x_hat), _unit(x))
-    return (1 - cosine).clamp(min=0).pow(alpha).mean()
+    return (1 - cosine).clamp(min=0).pow(alpha).mean()  # type: ignore[no-any-return]
 
 
 def _unit(x: Tensor) -> Tensor:

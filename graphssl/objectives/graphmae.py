@@ -25,8 +25,8 @@ class GraphMAE(Objective):
     Hidden are exactly ``int(mask_rate N)`` nodes (at least one) of the ``N`` in the batch, all graphs together; with ``num_seeds``, of
     the seeds. Features become dense: a batch holds them a few times as ``[N, F]``.
 
-    Deviations from the official code: what it gives wrongly rounded shares of, some hidden nodes there keep their features; here each
-    hidden node has the token or another's features. Its GIN has PReLU inside the MLPs and no learned eps, and adds self-loops.
+    Deviations: where token and replacement are both in use, the official code's rounding can leave a hidden node its own features; here
+    it has one or the other. The official GIN has PReLU inside its MLPs and self-loops on the graphs, and learns no eps.
 
     Args:
         encoder: what is trained.
