@@ -185,6 +185,8 @@ class Dataset:
             tensors = (x.pattern.ptr, x.pattern.col, x.values()) if isinstance(x, CSR) else (x,)
             for tensor in (*tensors, graph.edge_index, graph.edge_weight, graph.edge_attr):
                 _feed(state, tensor)
+            if graph.graph_id is not None:
+                _feed(state, graph.graph_id)
         _feed(state, self.y)
         state.update(" ".join([*(split.hash for split in self.splits), *(self.parts or ())]).encode())
         return state.hexdigest()[:16]
