@@ -18,8 +18,9 @@ def table() -> str:
     """The table as Markdown, one row a record."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
     records = [r for r in records if "protocol" in r]
-    head = "| method | dataset | protocol | splits | seeds | score | untrained | raw features | other baselines | published | epochs | note |"
-    lines = [head, "|" + "---|" * 12]
+    columns = "method dataset metric protocol splits seeds score untrained raw_features other_baselines published epochs note"
+    head = f"| {columns.replace(' ', ' | ').replace('_', ' ')} |"
+    lines = [head, "|" + "---|" * 13]
     lines += [_row(r) for r in sorted(records, key=lambda r: (r["dataset"], r["protocol"], r["method"], r["note"]))]
     return "\n".join(lines)
 
@@ -45,6 +46,7 @@ def _row(r: dict[str, Any]) -> str:
     cells = [
         r["method"],
         r["dataset"],
+        r["metric"],
         f"{r['protocol']} v{r['protocol_version']}",
         f"{r['n_splits']}: {r['split_hash'][:6]}",
         ", ".join(map(str, r["seeds"])),

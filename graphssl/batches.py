@@ -59,9 +59,10 @@ def side_by_side(graphs: Sequence[Graph]) -> Graph:
         y=_optional("y", [g.y for g in graphs]),
     )
     known = [g.known_reverse for g in graphs]
-    if all(reverse is not None for reverse in known):
+    there = [reverse for reverse in known if reverse is not None]
+    if len(there) == len(known):
         edges = _offsets([g.num_edges for g in graphs])
-        whole.know_reverse(torch.cat([reverse + shift for reverse, shift in zip(known, edges, strict=True)]))  # type: ignore[operator]
+        whole.know_reverse(torch.cat([reverse + shift for reverse, shift in zip(there, edges, strict=True)]))
     return whole
 
 

@@ -16,7 +16,17 @@ from graphssl.datasets import Dataset
 from graphssl.embedding import embed
 from graphssl.encoders import build
 from graphssl.environment import peak_rss_mb
-from graphssl.evaluation import Score, cluster, evaluate, find_protocol, knn_probe, low_label_probe, morgan_fingerprints, summed_features, wl_score
+from graphssl.evaluation import (
+    Score,
+    cluster,
+    evaluate,
+    find_protocol,
+    knn_probe,
+    low_label_probe,
+    morgan_fingerprints,
+    summed_features,
+    wl_score,
+)
 from graphssl.random import seeded
 from graphssl.recipes import Recipe
 from graphssl.runs import Run

@@ -139,7 +139,8 @@ def test_levels() -> None:
     assert levels("infograph") == ("graph",)
     assert levels("bgrl") == ("node", "graph")
     assert levels("grace") == ("node",)
-    for dataset, level in {"mutag": "graph", "cora": "node", "a.npz": "node", "a.csv": "graph", "a.parquet": "graph", "dir/": "graph"}.items():
+    expected = {"mutag": "graph", "cora": "node", "a.npz": "node", "a.csv": "graph", "a.parquet": "graph", "dir/": "graph"}
+    for dataset, level in expected.items():
         assert level_of(dataset) == level
     assert find_recipe("graphcl", "some.csv").encoder == "gine"
     assert find_recipe("graphcl", "folder/").encoder == "gin"

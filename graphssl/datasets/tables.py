@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from graphssl.datasets.columns import Column, Table, as_number, first_rows, read_table
-from graphssl.datasets.dataset import ERRORS, Dataset, Task
+from graphssl.datasets.dataset import Dataset, Task
 from graphssl.datasets.molecules import listed, smiles_graphs
 from graphssl.datasets.scaffold import scaffold_split
 from graphssl.datasets.splits import Split, labelled_rows, random_splits
+from graphssl.evaluation.score import ERRORS
 
 logger = logging.getLogger(__name__)
 

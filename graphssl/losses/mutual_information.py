@@ -77,7 +77,7 @@ def node_graph_jsd(h: Tensor, s: Tensor, graph_id: Tensor, *, chunk: int | None 
     if chunk is None or chunk >= n:
         others = _others(h, graph_id, s)
     else:
-        pairs = zip(h.split(chunk), graph_id.split(chunk), strict=True)
+        pairs = zip(torch.split(h, chunk), torch.split(graph_id, chunk), strict=True)
         others = torch.stack([checkpoint(_others, rows, ids, s, use_reentrant=False) for rows, ids in pairs]).sum()  # type: ignore[misc]
     return others / (n * (num_graphs - 1)) + F.softplus(-own).mean() - 2 * math.log(2)
 
