@@ -115,7 +115,7 @@ def raw_features(data: Dataset) -> Tensor | CSR:
 
 
 def _without_seeds(score: Score | None) -> Spread:
-    return {"mean": score and score.mean, "std_splits": score and score.std_splits}
+    return {"mean": None, "std_splits": None} if score is None else {"mean": score.mean, "std_splits": score.std_splits}
 
 
 def over_seeds(scores: Sequence[Score]) -> Spread:

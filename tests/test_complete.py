@@ -233,7 +233,8 @@ def test_recipe_reaches_the_objective(method: str, name: str, recipe: Recipe) ->
     """Each number of the method's own, and the encoder's shape, arrive where they are used."""
     net = make(method, recipe, 20, EDGES)
     assert net.encoder.channels == list(recipe.channels)
-    assert net.encoder.out_channels == (sum(recipe.channels) if recipe.jk == "cat" else recipe.channels[-1])
+    views = 2 if isinstance(recipe, Diffused) else 1
+    assert net.encoder.out_channels == views * (sum(recipe.channels) if recipe.jk == "cat" else recipe.channels[-1])
     own = set(type(recipe).model_fields).difference(*(cls.model_fields for cls in SHARED_RECIPES if isinstance(recipe, cls)))
     arguments = set(inspect.signature(METHODS[method]).parameters) - {"encoder", "views", "corruption"}
     assert own == arguments, "fields and arguments differ"

@@ -8,7 +8,7 @@ from graphssl.graph import Graph
 from graphssl.heads import ShortcutMLP
 from graphssl.losses import node_graph_jsd
 from graphssl.multiview import MultiView
-from graphssl.objectives.base import Objective, full
+from graphssl.objectives.base import Objective, several_graphs
 
 
 class MVGRL(Objective):
@@ -16,11 +16,11 @@ class MVGRL(Objective):
 
     Two encoders see the graph: one as it is, the other through its diffusion. The nodes of each view are to tell their own graph, as
     the other view sums it up, from the other graphs of the batch: ``jsd(h1, s2) + jsd(h2, s1)`` behind one projection of nodes and one of
-    graphs. The embedding is the sum of the two encoders' (:class:`graphssl.MultiView`).
+    graphs. The embedding of a graph is ``s1 + s2`` (:class:`graphssl.MultiView`).
 
-    With ``jk="cat"`` the nodes are those of the last layer, and the graphs the readouts of all. Deviations from the official code: it
-    embeds behind the projection, and here it is before; its projections have PReLU, here ReLU; a GCN normalises the diffused weights once
-    more here; the padding that it scores as nodes does not exist here.
+    With ``jk="cat"`` the nodes are those of the last layer, and the graphs the readouts of all. Deviations from the official code: its
+    projections have PReLU, here ReLU; a GCN normalises the diffused weights once more here; the padding that it masks by the sizes of
+    other graphs does not exist here.
 
     Args:
         encoder: what is trained, of two views.
@@ -47,11 +47,11 @@ class MVGRL(Objective):
         self.encoder, self.chunk = encoder, chunk
         self.width = encoder.channels[-1]
         self.local = ShortcutMLP(self.width)
-        self.summary = ShortcutMLP(encoder.graph_channels, self.width)
 
     def forward(self, g: Graph) -> Tensor:
-        h1, h2 = (full(h) for h in self.encoder.each(g))  # type: ignore[operator]  # [N, D]
-        s1, s2 = (self.summary(self.encoder.pool(h, g)) for h in (h1, h2))  # type: ignore[operator]
-        u1, u2 = (self.local(h[:, -self.width :]) for h in (h1, h2))
+        several_graphs(g)
+        h = self.nodes(g)  # [N, 2 D]
+        u1, u2 = (self.local(part[:, -self.width :]) for part in self.encoder.parts(h))  # type: ignore[operator]
+        s1, s2 = self.encoder.summaries(h, g)  # type: ignore[operator]  # [G, D]
         ids, chunk = g.graph_ids, self.chunk
         return node_graph_jsd(u1, s2, ids, chunk=chunk) + node_graph_jsd(u2, s1, ids, chunk=chunk)

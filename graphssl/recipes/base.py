@@ -210,8 +210,6 @@ class Diffused(Recipe):
     def _fits_diffusion(self) -> Diffused:
         if self.encoder == "gine":
             raise ValueError("encoder gine needs edge attributes, which diffusion does not keep; gin does without")
-        if self.readout not in ("sum", "mean"):
-            raise ValueError(f"readout must be sum or mean where two encoders are summed, got {self.readout}")
         return self
 
     def encoder_options(self) -> dict[str, Any]:
