@@ -1,4 +1,4 @@
-"""The command ``graphssl``: train, evaluate, embed, finetune, predict, list, show. Imports nothing heavy until a command needs it."""
+"""The command ``graphssl``: train, evaluate, embed, finetune, semi, predict, list, show. Imports nothing heavy until a command needs it."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from graphssl.datasets.table import canonical
 from graphssl.files import check_free
-from graphssl.flags import check_flags, flag_class
+from graphssl.flags import TableOptions, check_flags, table_options
 from graphssl.listings import HIDDEN, LISTS, describe
 from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
 
@@ -29,6 +29,8 @@ usage: graphssl COMMAND ...
   evaluate RUN              score a run again, under any protocol or probe
   embed RUN --out FILE      embeddings of a run as .npy, .parquet or .safetensors
   finetune RUN DATASET      train the encoder of a run and a head on labels, beside the same network from scratch
+  semi infograph-star DATASET
+                            few labels, many graphs without, beside the same network on the labels alone
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
   list WHAT                 methods, datasets, recipes, encoders, augmentations, losses or protocols
   show METHOD DATASET       the recipe that train would use, its source and the published score
@@ -37,7 +39,7 @@ graphssl COMMAND --help tells the options of each. Try: graphssl train bgrl digi
 
 
 @dataclass
-class TrainOptions:
+class TrainOptions(TableOptions):
     """Train METHOD on DATASET."""
 
     root: str | None = None
@@ -52,16 +54,6 @@ class TrainOptions:
     """No progress."""
     json: bool = False
     """Print score.json and nothing else."""
-    smiles: str | None = None
-    """Of a table of molecules: the column of SMILES (else found by its name)."""
-    targets: tuple[str, ...] | None = None
-    """Of a table of molecules: the columns to predict (else all that are numbers)."""
-    split: str | None = None
-    """Of a table of molecules: scaffold (the default), random, stratified, or the column that says train, valid or test."""
-    invalid: Literal["skip", "refuse", "relax"] | None = None
-    """Of a table of molecules: leave SMILES that cannot be read out (the default), stop at them, or read them leniently."""
-    yes: bool = False
-    """Go ahead with a download above 1 GB."""
 
 
 @dataclass
@@ -144,6 +136,7 @@ def _dispatch(args: list[str]) -> int:
         "evaluate": lambda rest: _evaluate(_parse(Evaluate, "evaluate", rest)),
         "embed": lambda rest: _embed(_parse(Embed, "embed", rest)),
         "finetune": _supervised("finetune"),
+        "semi": _supervised("semi"),
         "predict": _supervised("predict"),
         "list": lambda rest: _list(_parse(List, "list", rest)),
         "show": lambda rest: _show(_parse(Show, "show", rest)),
@@ -192,7 +185,7 @@ def _train(args: list[str]) -> int:
     method = find_method(args[0])
     dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
     recipe = find_recipe(method, dataset)
-    options = _train_flags(recipe)
+    options = flag_class(TrainOptions, recipe, f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
     check_flags(args[2:], options, f"train {method}")
     flags = _parse(options, f"train {method} {dataset}", args[2:])
     recipe = _recipe_from(flags, recipe)
@@ -221,17 +214,6 @@ def _train(args: list[str]) -> int:
     else:
         score_table(record, out)
     return 0
-
-
-def table_options(flags: Any) -> dict[str, Any]:
-    """What was said of a table of molecules, and of large downloads, as options of :func:`graphssl.load`."""
-    given = {name: getattr(flags, name) for name in ("smiles", "targets", "split", "invalid", "yes")}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
-
-
-def _train_flags(recipe: Recipe) -> type[Any]:
-    """Options of ``train`` with every field of the recipe behind them, defaults filled in from it."""
-    return flag_class(TrainOptions, recipe, f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
 
 
 def _recipe_from(flags: Any, recipe: Recipe) -> Recipe:

@@ -1,4 +1,4 @@
-"""The commands that read labels: finetune, predict. Imports nothing heavy until a command needs it."""
+"""The commands that read labels: finetune, semi, predict. Imports nothing heavy until a command needs it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from pydantic import BaseModel
 from tyro.conf import Positional
 
 from graphssl.cli import parse_seeds
-from graphssl.datasets.table import canonical
+from graphssl.datasets.table import DATASETS, canonical, is_table
 from graphssl.files import MARK, check_free
-from graphssl.flags import check_flags, flag_class
+from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.recipes import is_known
-from graphssl.supervised.options import Finetuning
+from graphssl.supervised.options import SEMI_HIDDEN, Finetuning, semi_recipe
 
 
 @dataclass
-class Finetune:
+class Finetune(TableOptions):
     """Fine-tune the encoder of RUN on the labels of DATASET, beside the same network from scratch."""
 
     run: Positional[Path]
@@ -36,6 +36,28 @@ class Finetune:
     """Run folder to write (else the next free runs/finetune-METHOD-DATASET-N)."""
     seed: str = "0"
     """Seed, or several: 0..4 or 0,1,2. Each takes another seed of RUN, counted round."""
+    force: bool = False
+    """Replace the run folder if it exists."""
+    quiet: bool = False
+    """No progress."""
+    json: bool = False
+    """Print score.json and nothing else."""
+
+
+@dataclass
+class Semi(TableOptions):
+    """Train with few labels and many graphs without: METHOD is infograph-star; beside it the same network on the labels alone."""
+
+    method: Positional[Literal["infograph-star"]]
+    """InfoGraph* (Sun et al., 2020, arXiv:1908.01000)."""
+    dataset: Positional[str]
+    """Graph-level dataset by name, or a file or folder of one's own."""
+    root: str | None = None
+    """Folder of the raw data (else GRAPHSSL_DATA, else a per-user cache)."""
+    out: Path | None = None
+    """Run folder to write (else the next free runs/METHOD-DATASET-N)."""
+    seed: str = "0"
+    """Seed, or several: 0..4 or 0,1,2."""
     force: bool = False
     """Replace the run folder if it exists."""
     quiet: bool = False
@@ -76,10 +98,33 @@ def finetune(args: list[str]) -> int:
     check_free(out, force=flags.force)
     from graphssl.supervised.pipeline import finetune_run
 
-    root = flags.root and os.path.abspath(flags.root)
+    root, columns = flags.root and os.path.abspath(flags.root), table_options(flags)
 
     def train(watcher: Any) -> dict[str, Any]:
-        return finetune_run(flags.run, dataset, options, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher)
+        return finetune_run(
+            flags.run, dataset, options, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher, columns=columns
+        )
+
+    return tell(train, flags, out)
+
+
+def semi(args: list[str]) -> int:
+    """``graphssl semi``."""
+    given = next((word for word in args[1:2] if not word.startswith("-")), "")
+    name = canonical(given) if given and is_known(given) else ""
+    recipe = semi_recipe(molecules=DATASETS[name].molecules if name else is_table(given))
+    flags = _parsed(Semi, recipe, "semi", args, hidden=SEMI_HIDDEN)
+    recipe = read_options(recipe, flags)
+    seeds = parse_seeds(flags.seed)
+    dataset = _dataset(flags.dataset)
+    out = flags.out or next_free(flags.method, dataset)
+    check_free(out, force=flags.force)
+    from graphssl.supervised.semi import semi_run
+
+    root, columns = flags.root and os.path.abspath(flags.root), table_options(flags)
+
+    def train(watcher: Any) -> dict[str, Any]:
+        return semi_run(dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher, columns=columns)
 
     return tell(train, flags, out)
 
@@ -149,8 +194,8 @@ def next_free(start: str, dataset: str) -> Path:
     return path
 
 
-def _parsed(own: type[Any], numbers: BaseModel, command: str, args: list[str]) -> Any:
-    options = flag_class(own, numbers, f"{own.__doc__}")
+def _parsed(own: type[Any], numbers: BaseModel, command: str, args: list[str], *, hidden: tuple[str, ...] = ()) -> Any:
+    options = flag_class(own, numbers, f"{own.__doc__}", hidden=hidden)
     check_flags(args, options, command)
     return tyro.cli(options, prog=f"graphssl {command}", args=args)
 

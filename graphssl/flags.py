@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from tyro.conf import arg
 
 from graphssl.recipes import nearest
+
+
+@dataclass(kw_only=True)
+class TableOptions:
+    """Options of a user's own table of molecules, and of large downloads."""
+
+    smiles: str | None = None
+    """Of a table of molecules: the column of SMILES (else found by its name)."""
+    targets: tuple[str, ...] | None = None
+    """Of a table of molecules: the columns to predict (else all that are numbers)."""
+    split: str | None = None
+    """Of a table of molecules: scaffold (the default), random, stratified, or the column that says train, valid or test."""
+    invalid: Literal["skip", "refuse", "relax"] | None = None
+    """Of a table of molecules: leave SMILES that cannot be read out (the default), stop at them, or read them leniently."""
+    yes: bool = False
+    """Go ahead with a download above 1 GB."""
+
+
+def table_options(flags: Any) -> dict[str, Any]:
+    """What was said of a table of molecules, and of large downloads, as options of :func:`graphssl.load`."""
+    given = {f.name: getattr(flags, f.name) for f in fields(TableOptions)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
 
 
 def flag_class(own: type[Any], numbers: BaseModel, doc: str, *, hidden: tuple[str, ...] = ()) -> type[Any]:
@@ -25,7 +47,7 @@ def flag_class(own: type[Any], numbers: BaseModel, doc: str, *, hidden: tuple[st
         for name, info in type(numbers).model_fields.items()
         if name not in hidden
     ]
-    return make_dataclass(own.__name__, more, bases=(own,), namespace={"__doc__": doc})
+    return make_dataclass(own.__name__, more, bases=(own,), namespace={"__doc__": doc}, kw_only=True)
 
 
 def check_flags(args: list[str], options: type[Any], command: str) -> None:

@@ -28,18 +28,31 @@ class MLP(nn.Sequential):
 
 
 class ShortcutMLP(nn.Module):
-    """Three layers ``Linear -> ReLU`` beside one linear map, added, ``[N, D] -> [N, D']``: the projections of InfoGraph.
+    """Three layers ``Linear -> activation`` beside one linear map, added, ``[N, D] -> [N, D']``: the projections of InfoGraph, MVGRL.
+
+    Args:
+        channels: width ``D``.
+        out_channels: width ``D'``; ``D`` by default.
+        act: activation; MVGRL has ``prelu``.
+        linear: makes a linear map; :class:`graphssl.layers.Linear` draws it as InfoGraph does, and ``torch.nn.Linear`` as MVGRL.
 
     Example:
         >>> ShortcutMLP(96)(torch.zeros(3, 96)).shape
         torch.Size([3, 96])
     """
 
-    def __init__(self, channels: int, out_channels: int | None = None) -> None:
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int | None = None,
+        *,
+        act: str = "relu",
+        linear: Callable[[int, int], nn.Module] = Linear,
+    ) -> None:
         super().__init__()
         out = channels if out_channels is None else out_channels
-        self.block = nn.Sequential(*(part for width in (channels, out, out) for part in (Linear(width, out), nn.ReLU())))
-        self.shortcut = Linear(channels, out)
+        self.block = nn.Sequential(*(part for width in (channels, out, out) for part in (linear(width, out), ACTIVATIONS[act]())))
+        self.shortcut = linear(channels, out)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.block(h) + self.shortcut(h)  # type: ignore[no-any-return]

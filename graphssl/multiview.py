@@ -50,7 +50,7 @@ class MultiView(nn.Module):
         self.encoders = nn.ModuleList(parts)
         self.in_channels, self.channels = parts[0].in_channels, parts[0].channels
         self.out_channels, self.graph_channels = len(parts) * parts[0].out_channels, self.channels[-1]
-        self.summary = ShortcutMLP(parts[0].graph_channels, self.graph_channels)
+        self.summary = ShortcutMLP(parts[0].graph_channels, self.graph_channels, act="prelu", linear=nn.Linear)
 
     def forward(self, g: Graph) -> Tensor:
         return torch.cat([encoder(view(g)) for encoder, view in zip(self.encoders, self.views, strict=True)], dim=1)

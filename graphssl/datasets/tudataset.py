@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from graphssl.datasets.raw import Raw
 from graphssl.datasets.table import Entry
 
-NODE_FEATURES = ("auto", "labels", "attributes", "labels+attributes", "degree", "ones")
+NODE_FEATURES = ("auto", "labels", "attributes", "labels+attributes", "labels+degree", "degree", "ones")
 KINDS = ("A", "graph_indicator", "graph_labels", "node_labels", "node_attributes", "edge_labels", "edge_attributes")  # of files
 DEGREE_CAP = 400  # GraphMAE (Hou et al., 2022, arXiv:2205.10803): all larger degrees share a column
 
@@ -79,6 +79,7 @@ def node_features(raw: Raw, how: str = "auto") -> np.ndarray | sp.csr_matrix:
     ``"attributes"``          the numbers that a node comes with
     ``"labels+attributes"``   both, the attributes first, as PyG's ``use_node_attr=True`` has them
     ``"degree"``              the degree, one-hot in columns 0 to min(400, the largest); larger ones share the last (GraphMAE)
+    ``"labels+degree"``       both, the labels first (MVGRL)
     ``"ones"``                a single 1 (the official code of InfoGraph and GraphCL where there are no labels)
     ``"auto"``                labels, or else attributes, or else the degree
     ========================  ==================================================================================================
@@ -98,9 +99,10 @@ def node_features(raw: Raw, how: str = "auto") -> np.ndarray | sp.csr_matrix:
     n = len(raw.graph_id)
     if how == "ones":
         return np.ones((n, 1), dtype=np.float32)
-    if how == "degree":
-        degree = np.bincount(raw.edge_index[1], minlength=n)
-        return one_hot(np.minimum(degree, DEGREE_CAP)[:, None])
+    if "degree" in how:
+        degree = np.minimum(np.bincount(raw.edge_index[1], minlength=n), DEGREE_CAP)
+        hot = one_hot(degree[:, None])
+        return hot if how == "degree" else sp.hstack([one_hot(labels), hot]).tocsr()  # type: ignore[arg-type]
     if how == "attributes":
         assert attributes is not None
         return attributes

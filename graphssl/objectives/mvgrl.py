@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphssl.graph import Graph
 from graphssl.heads import ShortcutMLP
@@ -18,9 +18,8 @@ class MVGRL(Objective):
     the other view sums it up, from the other graphs of the batch: ``jsd(h1, s2) + jsd(h2, s1)`` behind one projection of nodes and one of
     graphs. The embedding of a graph is ``s1 + s2`` (:class:`graphssl.MultiView`).
 
-    With ``jk="cat"`` the nodes are those of the last layer, and the graphs the readouts of all. Deviations from the official code: its
-    projections have PReLU, here ReLU; a GCN normalises the diffused weights once more here; the padding that it masks by the sizes of
-    other graphs does not exist here.
+    With ``jk="cat"`` the nodes are those of the last layer, and the graphs the readouts of all. Deviations from the official code: a GCN
+    normalises the diffused weights once more here; the padding that it masks by the sizes of other graphs does not exist here.
 
     Args:
         encoder: what is trained, of two views.
@@ -46,7 +45,7 @@ class MVGRL(Objective):
             raise ValueError(f"chunk must be at least 1 or None, got {chunk}")
         self.encoder, self.chunk = encoder, chunk
         self.width = encoder.channels[-1]
-        self.local = ShortcutMLP(self.width)
+        self.local = ShortcutMLP(self.width, act="prelu", linear=nn.Linear)
 
     def forward(self, g: Graph) -> Tensor:
         several_graphs(g)

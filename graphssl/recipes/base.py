@@ -92,7 +92,7 @@ class Recipe(BaseModel):
     readout: Literal["mean", "sum", "max", "attention", "set2set"] = "mean"
     """How nodes become a graph's embedding."""
 
-    node_features: Literal["auto", "labels", "attributes", "labels+attributes", "degree", "ones"] = "auto"
+    node_features: Literal["auto", "labels", "attributes", "labels+attributes", "labels+degree", "degree", "ones"] = "auto"
     """What nodes carry in sets of many graphs that leave the choice; auto: labels, else attributes, else degrees."""
     features: Literal["none", "row-normalize", "standardize", "row-normalize+standardize"] = "none"
     """What is done to the input features."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ def finetune_run(
     seeds: Sequence[int] = (0,),
     force: bool = False,
     watcher: Watcher | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune the encoders of a run on a dataset, and the same network from scratch, and leave a run folder at ``out``.
 
     Fine-tuning ``i`` takes the run's seed number ``i``, counted round where it has fewer. Both trainings of a seed see the same labels in
-    the same order, with the same head. Returns what ``score.json`` holds.
+    the same order, with the same head. ``columns`` are further options of :func:`graphssl.load`; those of the run hold where the
+    dataset is its own. Returns what ``score.json`` holds.
 
     Raises:
         ValueError: a run, dataset or folder that will not do, or features that the run was not trained on.
@@ -46,7 +48,8 @@ def finetune_run(
     of = {seed: runs[i % len(runs)] for i, seed in enumerate(seeds)}
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
-        data = load_for(first.recipe, dataset, root or (first.record.get("root") if dataset == first.dataset else None))
+        same = first.record if dataset == first.dataset else {}
+        data = load_for(first.recipe, dataset, root or same.get("root"), {**same.get("options", {}), **(columns or {})})
         check_features(first.record["encoder"], data.graphs[0], dataset, first.dataset)
         if not _same_meaning(first.dataset, dataset):
             watcher.warn(f"{first.dataset} and {dataset} have as many features; whether they mean the same, only you can know")

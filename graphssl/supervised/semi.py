@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,10 +33,11 @@ def semi_run(
     seeds: Sequence[int] = (0,),
     force: bool = False,
     watcher: Watcher | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """InfoGraph* on a dataset, and the same network on the labels alone, under the same seeds; leaves a run folder at ``out``.
 
-    Returns what ``score.json`` holds.
+    Returns what ``score.json`` holds; ``columns`` are further options of :func:`graphssl.load`.
 
     Raises:
         ValueError: a dataset, recipe or folder that will not do.
@@ -44,7 +45,7 @@ def semi_run(
     watcher = watcher or Watcher()
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
-        data = load_for(recipe, dataset, root)
+        data = load_for(recipe, dataset, root, columns)
         if data.level != "graph":
             raise ValueError(f"InfoGraph* is for data with many graphs; {data.name} is labelled by {data.level}")
         trials = Trials(
