@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from graphssl.datasets.table import canonical
 from graphssl.files import check_free
-from graphssl.flags import TableOptions, check_flags, table_options
+from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.listings import HIDDEN, LISTS, describe
 from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
 
