@@ -39,7 +39,7 @@ graphssl COMMAND --help tells the options of each. Try: graphssl train bgrl digi
 
 
 @dataclass
-class TrainOptions(TableOptions):
+class TrainOptions:
     """Train METHOD on DATASET."""
 
     root: str | None = None
@@ -185,7 +185,7 @@ def _train(args: list[str]) -> int:
     method = find_method(args[0])
     dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
     recipe = find_recipe(method, dataset)
-    options = flag_class(TrainOptions, recipe, f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
+    options = flag_class(TrainOptions, recipe, TableOptions(), doc=f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
     check_flags(args[2:], options, f"train {method}")
     flags = _parse(options, f"train {method} {dataset}", args[2:])
     recipe = _recipe_from(flags, recipe)

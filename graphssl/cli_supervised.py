@@ -23,7 +23,7 @@ from graphssl.supervised.options import SEMI_HIDDEN, Finetuning, semi_recipe
 
 
 @dataclass
-class Finetune(TableOptions):
+class Finetune:
     """Fine-tune the encoder of RUN on the labels of DATASET, beside the same network from scratch."""
 
     run: Positional[Path]
@@ -45,7 +45,7 @@ class Finetune(TableOptions):
 
 
 @dataclass
-class Semi(TableOptions):
+class Semi:
     """Train with few labels and many graphs without: METHOD is infograph-star; beside it the same network on the labels alone."""
 
     method: Positional[Literal["infograph-star"]]
@@ -195,7 +195,7 @@ def next_free(start: str, dataset: str) -> Path:
 
 
 def _parsed(own: type[Any], numbers: BaseModel, command: str, args: list[str], *, hidden: tuple[str, ...] = ()) -> Any:
-    options = flag_class(own, numbers, f"{own.__doc__}", hidden=hidden)
+    options = flag_class(own, numbers, TableOptions(), doc=f"{own.__doc__}", hidden=hidden)
     check_flags(args, options, command)
     return tyro.cli(options, prog=f"graphssl {command}", args=args)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from tyro.conf import arg
 
 from graphssl.recipes import nearest
 
 
-@dataclass(kw_only=True)
-class TableOptions:
+class TableOptions(BaseModel):
     """Options of a user's own table of molecules, and of large downloads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     smiles: str | None = None
     """Of a table of molecules: the column of SMILES (else found by its name)."""
@@ -29,25 +30,26 @@ class TableOptions:
 
 def table_options(flags: Any) -> dict[str, Any]:
     """What was said of a table of molecules, and of large downloads, as options of :func:`graphssl.load`."""
-    given = {f.name: getattr(flags, f.name) for f in fields(TableOptions)}
+    given = {name: getattr(flags, name) for name in TableOptions.model_fields}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
 
 
-def flag_class(own: type[Any], numbers: BaseModel, doc: str, *, hidden: tuple[str, ...] = ()) -> type[Any]:
-    """A dataclass with the fields of ``own`` and those of ``numbers``, whose values are the defaults; their docstrings are the help.
+def flag_class(own: type[Any], *models: BaseModel, doc: str, hidden: tuple[str, ...] = ()) -> type[Any]:
+    """A dataclass with the fields of ``own`` and those of ``models``, whose values are the defaults; their docstrings are the help.
 
     Args:
         own: a dataclass of the command's own options.
-        numbers: what else can be set.
+        models: what else can be set.
         doc: what the command's help begins with.
-        hidden: fields of ``numbers`` that are no options.
+        hidden: fields of ``models`` that are no options.
     """
     more = [
-        (name, Annotated[(info.annotation, *info.metadata, arg(help=info.description))], field(default=getattr(numbers, name)))  # type: ignore[misc]
-        for name, info in type(numbers).model_fields.items()
+        (name, Annotated[(info.annotation, *info.metadata, arg(help=info.description))], field(default=getattr(model, name)))  # type: ignore[misc]
+        for model in models
+        for name, info in type(model).model_fields.items()
         if name not in hidden
     ]
-    return make_dataclass(own.__name__, more, bases=(own,), namespace={"__doc__": doc}, kw_only=True)
+    return make_dataclass(own.__name__, more, bases=(own,), namespace={"__doc__": doc})
 
 
 def check_flags(args: list[str], options: type[Any], command: str) -> None:
