@@ -237,7 +237,7 @@ def _seen_graphs(data: Dataset, recipe: Recipe) -> Graph:
 
 def _scored(data: Dataset, recipe: Recipe) -> bool:
     """Whether there is anything to score by: a graph without (enough) labels has no split, and is trained all the same."""
-    return bool(data.splits) or find_protocol(recipe.protocol).name != "fixed"
+    return bool(data.splits) or find_protocol(recipe.protocol).name not in ("fixed", "molecules")
 
 
 def _beside(data: Dataset, recipe: Recipe, watcher: Watcher) -> dict[str, Score]:

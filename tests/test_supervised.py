@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import csv
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,17 +15,14 @@ from checks import close
 from torch import Tensor, nn
 
 from graphssl import GIN, Dataset, Graph, GraphBatches, Split, fit, seeded, side_by_side
-from graphssl.cli import main
 from graphssl.datasets import contextual_sbm
 from graphssl.encoders import GNN
 from graphssl.evaluation.metrics import measure
 from graphssl.losses import node_graph_jsd
-from graphssl.runs import load_run
 from graphssl.supervised import InfoGraphStar, PairedBatches, Supervised, draw_labels, finetune, predict, supervised_loss
 from graphssl.supervised.compare import paired, spread
 from graphssl.supervised.infograph_star import Pair
 from graphssl.supervised.labels import Cycled, labelled_batches
-from graphssl.supervised.models import load_models
 from graphssl.supervised.objective import supervise
 from graphssl.supervised.options import SemiRecipe
 from graphssl.supervised.predicting import shown
@@ -47,7 +41,7 @@ def rings_and_paths(num: int = 24, task: str = "classification", metric: str | N
         ends = torch.arange(n if k % 2 else n - 1)
         pairs = torch.stack([ends, (ends + 1) % n])
         x = torch.randn(n, F, generator=torch.Generator().manual_seed(k)) / 10
-        x[:, 0], x[:, 1] = 1, torch.bincount(pairs.flatten(), minlength=n) == 1
+        x[:, 0], x[:, 1] = 1 - 6.5 / n, torch.bincount(pairs.flatten(), minlength=n) == 1  # sums say which it is and how large
         parts.append(Graph.of((x, torch.cat([pairs, pairs.flip(0)], 1))))
     sizes = torch.tensor([g.num_nodes for g in parts]).float()
     classes = torch.arange(num) % 2
