@@ -1,4 +1,4 @@
-"""The README's results table, from the records in ``benchmarks/results``: ``python -m benchmarks.report [--write]``."""
+"""The README's tables, from the records in ``benchmarks/results``: ``python -m benchmarks.report [--write] [RUN ...] [--note WORDS]``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,39 @@ from graphssl.evaluation.score import number
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-RESULTS, SPEED = "<!-- results -->", "<!-- speed -->"
+RESULTS, LABELS, SPEED, BATCHES = (f"<!-- {name} -->" for name in ("results", "labels", "speed", "batches"))
 
 
 def table() -> str:
     """The table as Markdown, one row a record."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
-    records = [r for r in records if "protocol" in r]
+    records = [r for r in _records() if "protocol" in r]
     columns = "method dataset metric protocol splits seeds score untrained raw_features other_baselines published epochs note"
     head = f"| {columns.replace(' ', ' | ').replace('_', ' ')} |"
     lines = [head, "|" + "---|" * 13]
     lines += [_row(r) for r in sorted(records, key=lambda r: (r["dataset"], r["protocol"], r["method"], r["note"]))]
+    return "\n".join(lines)
+
+
+def labels() -> str:
+    """What was trained on labels, beside the same network without the rest, as Markdown."""
+    records = [r for r in _records() if "arms" in r]
+    head = "| on labels | dataset | metric | labelled rows | seeds | score | beside it | difference, 95 % interval over seeds | note |"
+    rows = sorted(records, key=lambda r: (r["dataset"], r["name"], max(r["labelled_rows"])))
+    return "\n".join([head, "|" + "---|" * 9, *(_arms(r) for r in rows)])
+
+
+def batches() -> str:
+    """The table of ``benchmarks.graph_batches`` as Markdown."""
+    (row,) = json.loads((HERE / "results" / "graph_batches.json").read_text(encoding="utf-8"))["rows"]
+    lines = [
+        "| graphs a second | graphssl | PyG, a graph at a time | times | dense, a graph at a time | times |",
+        "|---|---|---|---|---|---|",
+    ]
+    for what, name in (("batches with a view of each graph", "views"), ("the same, and training", "training")):
+        cells = [f"{row[f'{name} {way}']:,}" for way in ("graphssl", "tidy", "dense")]
+        lines.append(
+            f"| {what} | {cells[0]} | {cells[1]} | {row[f'{name} ratio to tidy']} | {cells[2]} | {row[f'{name} ratio to dense']} |"
+        )
     return "\n".join(lines)
 
 
@@ -34,10 +56,32 @@ def speed() -> str:
 
 def readme(text: str) -> str:
     """The README's text with each table between its two marks."""
-    for mark, content in ((RESULTS, table()), (SPEED, speed())):
+    for mark, content in ((RESULTS, table()), (LABELS, labels()), (SPEED, speed()), (BATCHES, batches())):
         before, _, after = text.split(mark)
         text = f"{before}{mark}\n{content}\n{mark}{after}"
     return text
+
+
+def _records() -> list[dict[str, Any]]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
+
+
+def _arms(r: dict[str, Any]) -> str:
+    (_, first), (name, second) = r["arms"].items()
+    metric, apart = r["metric"], r["difference"]
+    interval = [number(apart[key], metric) for key in ("mean", "low", "high")]
+    cells = [
+        r["name"],
+        r["dataset"],
+        metric,
+        ", ".join(f"{rows:,}" for rows in sorted(set(r["labelled_rows"]))),
+        ", ".join(map(str, r["seeds"])),
+        f"**{_number(first, metric)}**",
+        f"{name}: {_number(second, metric)}",
+        f"{interval[0]} ({interval[1]} to {interval[2]}; {r['better']} is better)",
+        r["note"],
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _row(r: dict[str, Any]) -> str:
@@ -70,9 +114,10 @@ def add(run: Path, note: str = "") -> Path:
     """Take a run folder's score into the results, with the command's changes as its note."""
     record = json.loads((run / "score.json").read_text(encoding="utf-8"))
     ran = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    changed = record["recipe_source"].partition("; changed: ")[2]
+    changed = record.get("recipe_source", "").partition("; changed: ")[2]
     values = ", ".join(f"{name.strip()} {_value(ran['recipe'][name.strip()])}" for name in changed.split(",") if name.strip())
-    record |= {"note": note or values, "environment": ran["environment"], "wall_seconds": ran["wall_seconds"], "recipe": ran["recipe"]}
+    record |= {"note": note or values, "environment": ran["environment"], "wall_seconds": ran["wall_seconds"]}
+    record |= {"recipe": ran["recipe"]} if "recipe" in ran else {"options": ran["options"]}
     path = HERE / "results" / f"{run.name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
@@ -83,8 +128,9 @@ def _value(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    for folder in (Path(a) for a in sys.argv[1:] if a != "--write"):
-        print(add(folder))
+    told = sys.argv.index("--note") if "--note" in sys.argv else len(sys.argv)
+    for folder in (Path(a) for a in sys.argv[1:told] if a != "--write"):
+        print(add(folder, " ".join(sys.argv[told + 1 :])))
     if "--write" in sys.argv:
         README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
     else:

@@ -31,6 +31,7 @@ usage: graphssl COMMAND ...
   finetune RUN DATASET      train the encoder of a run and a head on labels, beside the same network from scratch
   semi infograph-star DATASET
                             few labels, many graphs without, beside the same network on the labels alone
+  semi METHOD DATASET       few labels and many graphs without (infograph-star), beside the labels alone
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
   list WHAT                 methods, datasets, recipes, encoders, augmentations, losses or protocols
   show METHOD DATASET       the recipe that train would use, its source and the published score
@@ -136,6 +137,7 @@ def _dispatch(args: list[str]) -> int:
         "evaluate": lambda rest: _evaluate(_parse(Evaluate, "evaluate", rest)),
         "embed": lambda rest: _embed(_parse(Embed, "embed", rest)),
         "finetune": _supervised("finetune"),
+        "semi": _supervised("semi"),
         "semi": _supervised("semi"),
         "predict": _supervised("predict"),
         "list": lambda rest: _list(_parse(List, "list", rest)),
