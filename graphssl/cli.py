@@ -18,6 +18,7 @@ from graphssl.files import check_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.listings import HIDDEN, LISTS, describe
 from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
+from graphssl.recipes.base import ONLY_FOR
 
 if TYPE_CHECKING:
     from graphssl.runs import Run
@@ -31,7 +32,6 @@ usage: graphssl COMMAND ...
   finetune RUN DATASET      train the encoder of a run and a head on labels, beside the same network from scratch
   semi infograph-star DATASET
                             few labels, many graphs without, beside the same network on the labels alone
-  semi METHOD DATASET       few labels and many graphs without (infograph-star), beside the labels alone
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
   list WHAT                 methods, datasets, recipes, encoders, augmentations, losses or protocols
   show METHOD DATASET       the recipe that train would use, its source and the published score
@@ -138,7 +138,6 @@ def _dispatch(args: list[str]) -> int:
         "embed": lambda rest: _embed(_parse(Embed, "embed", rest)),
         "finetune": _supervised("finetune"),
         "semi": _supervised("semi"),
-        "semi": _supervised("semi"),
         "predict": _supervised("predict"),
         "list": lambda rest: _list(_parse(List, "list", rest)),
         "show": lambda rest: _show(_parse(Show, "show", rest)),
@@ -186,6 +185,7 @@ def _train(args: list[str]) -> int:
         return 0 if asked else 2
     method = find_method(args[0])
     dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
+    check_there(dataset)
     recipe = find_recipe(method, dataset)
     options = flag_class(TrainOptions, recipe, TableOptions(), doc=f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
     check_flags(args[2:], options, f"train {method}")
@@ -220,9 +220,18 @@ def _train(args: list[str]) -> int:
 
 def _recipe_from(flags: Any, recipe: Recipe) -> Recipe:
     given = {name: getattr(flags, name) for name in type(recipe).model_fields if name not in HIDDEN}
+    for name, encoders in ONLY_FOR.items():  # what the recipe says of its own encoder is nothing to another one
+        if given["encoder"] not in encoders and given[name] == getattr(recipe, name):
+            given[name] = None
     changed = [name for name, value in given.items() if value != getattr(recipe, name)]
     source = f"{recipe.source}; changed: {', '.join(changed)}" if changed else recipe.source
     return type(recipe).model_validate({**given, "source": source, "reported": recipe.reported})
+
+
+def check_there(dataset: str) -> None:
+    """Refuse a path at which there is nothing, before anything heavy is imported."""
+    if not is_known(dataset) and not Path(dataset).expanduser().exists():
+        raise ValueError(f"dataset: there is no file {dataset}")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -292,9 +301,12 @@ def _embed(options: Embed) -> int:
     from graphssl.runs import load_run
 
     found = load_run(options.run, seed=options.seed)
-    z = embed(found.encoder, load_data(found, options.root))
-    write_embeddings(options.out, z)
+    data = load_data(found, options.root)
+    z = embed(found.encoder, data)
+    write_embeddings(options.out, z, data)
     print(f"{z.size(0):,} rows of {z.size(1)} numbers in {options.out}")
+    if data.row_id is not None and options.out.suffix == ".npy" and int(data.row_id[-1]) >= z.size(0):
+        print("some rows of the file were left out; .parquet and .safetensors say which", file=sys.stderr)
     return 0
 
 
@@ -327,8 +339,7 @@ def _list(options: List) -> int:
 
 def _show(options: Show) -> int:
     method = find_method(options.method)
-    if not is_known(options.dataset) and not Path(options.dataset).exists():
-        raise ValueError(f"dataset: there is no file {options.dataset}")
+    check_there(options.dataset)
     recipe = find_recipe(method, options.dataset)
     print(recipe.model_dump_json(indent=2) if options.json else describe(method, options.dataset, recipe))
     return 0

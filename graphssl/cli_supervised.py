@@ -14,11 +14,11 @@ import tyro
 from pydantic import BaseModel
 from tyro.conf import Positional
 
-from graphssl.cli import parse_seeds
+from graphssl.cli import check_there, parse_seeds
 from graphssl.datasets.table import DATASETS, canonical, is_table
 from graphssl.files import MARK, check_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
-from graphssl.recipes import is_known
+from graphssl.recipes import is_known, level_of
 from graphssl.supervised.options import SEMI_HIDDEN, Finetuning, semi_recipe
 
 
@@ -67,24 +67,6 @@ class Semi:
 
 
 @dataclass
-class Semi:
-    """Train METHOD on few labels of DATASET and its graphs without, beside the same network on the labels alone."""
-
-    root: str | None = None
-    """Folder of the raw data (else GRAPHSSL_DATA, else a per-user cache)."""
-    out: Path | None = None
-    """Run folder to write (else the next free runs/METHOD-DATASET-N)."""
-    seed: str = "0"
-    """Seed, or several: 0..4 or 0,1,2."""
-    force: bool = False
-    """Replace the run folder if it exists."""
-    quiet: bool = False
-    """No progress."""
-    json: bool = False
-    """Print score.json and nothing else."""
-
-
-@dataclass
 class Predict:
     """Write the predictions of a fine-tuned run for new data, one line a row, rows that cannot be read included."""
 
@@ -107,9 +89,7 @@ class Predict:
 def finetune(args: list[str]) -> int:
     """``graphssl finetune``."""
     numbers = Finetuning()
-    own = flag_class(Finetune, numbers, f"{Finetune.__doc__}")
-    check_flags(args, own, "finetune")
-    flags = tyro.cli(own, prog="graphssl finetune", args=args)
+    flags = _parsed(Finetune, numbers, "finetune", args)
     options = read_options(numbers, flags)
     seeds = parse_seeds(flags.seed)
     method = _method(flags.run)
@@ -130,13 +110,20 @@ def finetune(args: list[str]) -> int:
 
 def semi(args: list[str]) -> int:
     """``graphssl semi``."""
-    given = next((word for word in args[1:2] if not word.startswith("-")), "")
+    if len(args) < 2 or args[0].startswith("-") or args[1].startswith("-"):
+        asked = any(a in ("-h", "--help") for a in args)
+        text = "usage: graphssl semi infograph-star DATASET [options]\n\nThe method and DATASET come first."
+        print(text, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
+    given = args[1]
     name = canonical(given) if given and is_known(given) else ""
     recipe = semi_recipe(molecules=DATASETS[name].molecules if name else is_table(given))
     flags = _parsed(Semi, recipe, "semi", args, hidden=SEMI_HIDDEN)
     recipe = read_options(recipe, flags)
     seeds = parse_seeds(flags.seed)
     dataset = _dataset(flags.dataset)
+    if (level := level_of(dataset)) != "graph":
+        raise ValueError(f"{flags.method} is for graph-level data, and {flags.dataset} is {level}-level")
     out = flags.out or next_free(flags.method, dataset)
     check_free(out, force=flags.force)
     from graphssl.supervised.semi import semi_run
@@ -145,41 +132,6 @@ def semi(args: list[str]) -> int:
 
     def train(watcher: Any) -> dict[str, Any]:
         return semi_run(dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher, columns=columns)
-
-    return tell(train, flags, out)
-
-
-def semi(args: list[str]) -> int:
-    """``graphssl semi``."""
-    if len(args) < 2 or args[0].startswith("-") or args[1].startswith("-"):
-        asked = any(a in ("-h", "--help") for a in args)
-        text = (
-            "usage: graphssl semi METHOD DATASET [options]\n\nMETHOD and DATASET come first; "
-            "graphssl semi infograph-star ogbg-mollipo --help tells the options.\n"
-            f"methods: {', '.join(SEMI)}; datasets: those of many graphs in graphssl list datasets, or a file or folder of your own"
-        )
-        print(text, file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else 2
-    method = args[0].lower().replace("_", "-").replace("*", "-star")
-    if method not in SEMI:
-        raise nearest("semi-supervised method", args[0], list(SEMI))
-    dataset = _dataset(args[1])
-    if level_of(dataset) != "graph":
-        raise ValueError(f"{method} is for data with many graphs, and {args[1]} is labelled by {level_of(dataset)}")
-    recipe = semi_recipe(molecules=are_molecules(dataset))
-    own = flag_class(Semi, recipe, f"{Semi.__doc__}\n\nNumbers: {recipe.source}.", hidden=SEMI_HIDDEN)
-    check_flags(args[2:], own, f"semi {method}")
-    flags = tyro.cli(own, prog=f"graphssl semi {method} {args[1]}", args=args[2:])
-    recipe = read_options(recipe, flags)
-    seeds = parse_seeds(flags.seed)
-    out = flags.out or next_free(method, dataset)
-    check_free(out, force=flags.force)
-    from graphssl.supervised.semi import semi_run
-
-    root = flags.root and os.path.abspath(flags.root)
-
-    def train(watcher: Any) -> dict[str, Any]:
-        return semi_run(dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher)
 
     return tell(train, flags, out)
 
@@ -249,7 +201,14 @@ def next_free(start: str, dataset: str) -> Path:
     return path
 
 
+def _parsed(own: type[Any], numbers: BaseModel, command: str, args: list[str], *, hidden: tuple[str, ...] = ()) -> Any:
+    options = flag_class(own, numbers, TableOptions(), doc=f"{own.__doc__}", hidden=hidden)
+    check_flags(args, options, command)
+    return tyro.cli(options, prog=f"graphssl {command}", args=args)
+
+
 def _dataset(given: str) -> str:
+    check_there(given)
     return canonical(given) if is_known(given) else os.path.abspath(given)
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+import torch
 from torch import Tensor
 
+from graphssl.datasets import Dataset
 from graphssl.files import write_array, written
 
 SUFFIXES = (".npy", ".parquet", ".safetensors")
 
 
-def write_embeddings(path: Path, z: Tensor) -> None:
-    """Write ``z`` ``[N, D]`` in the format of the file's ending; the file appears whole or not at all.
+def write_embeddings(path: Path, z: Tensor, data: Dataset) -> None:
+    """Write the embeddings ``z`` ``[R, D]`` of a dataset in the format of the file's ending; the file appears whole or not at all.
 
-    ``.npy``: one array. ``.parquet``: columns ``node`` and ``embedding`` (a fixed-size list). ``.safetensors``: ``embeddings``.
+    ``.npy``: one array. ``.parquet``: columns ``node`` or ``graph`` (the row in the user's own file, where that has rows that were left
+    out), ``id`` where rows have names, and ``embedding`` (a fixed-size list). ``.safetensors``: ``embeddings``, and ``row`` likewise.
     """
+    row = torch.arange(z.size(0)) if data.row_id is None else data.row_id
     with written(path) as part:
         if path.suffix == ".npy":
             write_array(part, z.numpy())
@@ -25,8 +28,9 @@ def write_embeddings(path: Path, z: Tensor) -> None:
             import pyarrow.parquet as pq
 
             rows = pa.FixedSizeListArray.from_arrays(pa.array(z.numpy().reshape(-1)), z.size(1))
-            pq.write_table(pa.table({"node": np.arange(z.size(0)), "embedding": rows}), part)
+            names = {} if data.ids is None else {"id": list(data.ids)}
+            pq.write_table(pa.table({data.level: row.numpy(), **names, "embedding": rows}), part)
         else:
             from safetensors.torch import save
 
-            part.write_bytes(save({"embeddings": z.contiguous()}))  # save_file hides a full disk in an error of its own
+            part.write_bytes(save({"embeddings": z.contiguous(), "row": row}))  # save_file hides a full disk in an error of its own

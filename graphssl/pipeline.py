@@ -15,6 +15,7 @@ from torch import Tensor
 from graphssl.batches import GraphBatches
 from graphssl.building import encoder_config, make
 from graphssl.datasets import Dataset, load
+from graphssl.datasets.splits import labelled_rows
 from graphssl.embedding import embed
 from graphssl.environment import environment, peak_rss_mb
 from graphssl.evaluation import Score, alignment, collapse_warning, diagnostics, evaluate, find_protocol
@@ -22,7 +23,7 @@ from graphssl.files import folder_written
 from graphssl.graph import Graph
 from graphssl.objectives import Objective
 from graphssl.random import seeded
-from graphssl.recipes import Recipe
+from graphssl.recipes import Recipe, is_known
 from graphssl.runs import FORMAT, checksums, save_seed, write_json
 from graphssl.scoring import Seed, baselines, score_record, setting_of
 from graphssl.training import Step, TrainingDiverged, train
@@ -70,6 +71,7 @@ def run(
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
         data = load_for(recipe, dataset, root, options)
+        recipe = _for_task(recipe, data, dataset)
         done: list[Seed] = []
         _batches(data, recipe)  # refuse before anything is scored
         if not _scored(data, recipe):
@@ -93,6 +95,7 @@ def run(
         if done[-1].interrupted:
             return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
         score = score_record(method, dataset, setting_of(data, recipe), recipe, done, beside)
+        score["targets"] = list(data.targets or ())
         write_json(folder / "score.json", score)
     return score
 
@@ -175,7 +178,8 @@ def load_for(recipe: Recipe, dataset: str, root: str | None, options: Mapping[st
     Raises:
         ValueError: a dataset that cannot be had, or not so.
     """
-    return load(dataset, root, node_features=recipe.node_features, **(options or {})).preprocess(recipe.features)
+    data = load(dataset, root, node_features=recipe.node_features, **(options or {}))
+    return data.preprocess(recipe.features, rows=_seen_rows(data, recipe))
 
 
 def watch(objective: Objective, data: Dataset) -> dict[str, float]:
@@ -208,8 +212,6 @@ def _finite(z: Tensor) -> Tensor:
 def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
     if data.level == "graph":
         return _graph_batches(_seen_graphs(data, recipe), recipe.batch_size or DEFAULT_BATCH)
-    if recipe.inductive:
-        raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
     graphs = data.train_graphs
     if recipe.batch_size is not None and len(graphs) == 1:
         raise ValueError(f"batch_size is for training on several graphs, and {data.name} has one; got {recipe.batch_size}")
@@ -225,18 +227,35 @@ def _graph_batches(graph: Graph, batch_size: int) -> GraphBatches:
 
 def _seen_graphs(data: Dataset, recipe: Recipe) -> Graph:
     """What pre-training sees at graph level: all graphs, or those of the train part."""
+    rows = _seen_rows(data, recipe)
+    return data.graph if rows is None else data.graph.keep_graphs(rows)
+
+
+def _seen_rows(data: Dataset, recipe: Recipe) -> Tensor | None:
     if not recipe.inductive:
-        return data.graph
+        return None
+    if data.level == "node":
+        raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
     if len(data.splits) != 1:
         raise ValueError(
             f"inductive keeps the test graphs from pre-training, which takes a single split; {data.name} has {len(data.splits)}: "
             "pre-train on a set with a fixed split, or leave inductive out"
         )
-    return data.graph.keep_graphs(data.split.train)
+    return data.split.train
+
+
+def _for_task(recipe: Recipe, data: Dataset, dataset: str) -> Recipe:
+    """The recipe with a protocol that can score what the user's own graphs are labelled with, which only loading them tells."""
+    separates = find_protocol(recipe.protocol).classifier == "svm"
+    if is_known(dataset) or data.level == "node" or data.task == "classification" or not separates:
+        return recipe
+    return recipe.model_copy(update={"protocol": "molecules-folds"})
 
 
 def _scored(data: Dataset, recipe: Recipe) -> bool:
     """Whether there is anything to score by: a graph without (enough) labels has no split, and is trained all the same."""
+    if data.level == "graph" and not labelled_rows(data.y, signed=data.task == "regression").numel():
+        return False
     return bool(data.splits) or find_protocol(recipe.protocol).name not in ("fixed", "molecules")
 
 

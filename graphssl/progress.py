@@ -119,6 +119,8 @@ def _scores(record: dict[str, Any]) -> Table:
         f"{unit(metric)}, {record['setting']}, protocol {record['protocol']} v{record['protocol_version']}, "
         f"{record['n_splits']} split{'s' if record['n_splits'] > 1 else ''} {record['split_hash']}, seeds {_seeds(record['seeds'])}"
     )
+    if 1 < len(record["targets"]) <= 20:
+        title += f"; mean over {', '.join(record['targets'])}"
     table = _table(title)
     table.add_row(f"{record['method']} on {record['dataset']}", *_cells(record, metric), style="bold")
     table.add_row("untrained encoder", *_cells(record["untrained"], metric))

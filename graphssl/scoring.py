@@ -172,9 +172,15 @@ def reevaluate(
 
     trained = [measure(embed(run.encoder, data)) for run in runs]
     untrained = [measure(embed(_untrained(run), data)) for run in runs]
-    raw = measure(raw_features(data))
+    if probe == "linear":
+        beside: dict[str, Any] = {
+            name: {"": score} for name, score in baselines(data, protocol, setting=setting, num_splits=num_splits).items()
+        }
+    else:
+        beside = {RAW: measure(raw_features(data))}
     rows = {}
-    for name, several in ((f"{first.method} on {first.dataset}", trained), ("untrained encoder", untrained), (RAW, [raw])):
+    ours = {f"{first.method} on {first.dataset}": trained, "untrained encoder": untrained}
+    for name, several in {**ours, **{name: [found] for name, found in beside.items()}}.items():
         for part in several[0]:
             rows[name + part] = _over([found[part] for found in several])
     described = next((score for score in trained[0].values() if isinstance(score, Score)), None)

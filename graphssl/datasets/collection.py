@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphssl.batches import side_by_side
 from graphssl.datasets.dataset import Dataset
-from graphssl.datasets.labels import as_rows
+from graphssl.datasets.labels import as_rows, class_names
 from graphssl.datasets.own import Bundle
 from graphssl.datasets.splits import labelled_rows, stratified_folds
 from graphssl.datasets.tudataset import DEGREE_CAP, one_hot
@@ -41,16 +41,17 @@ def from_graphs(
     An edge of an undirected graph stands in both directions. PyG: ``x``, ``edge_index``, ``edge_weight`` and ``edge_attr``. Graphs
     without features get their nodes' degree, one-hot in columns 0 to 400 (or the largest there is).
 
-    Labels are ``y``, or else those the graphs bring: ``data.y`` in PyG, ``graph.graph["y"]`` or ``graph.graph["label"]`` in NetworkX. Whole
-    numbers from 0 are classes, words are classes in alphabetical order, fractions are targets of a regression; several columns are
-    multi-label where they hold 0 and 1 only, and targets otherwise. Unknown are ``None``, NaN, and -1 among classes. The splits are ten
-    stratified folds where ten graphs have a label.
+    Labels are ``y``, or else those the graphs bring: ``data.y`` in PyG, ``graph.graph["y"]`` or ``graph.graph["label"]`` in NetworkX. Words
+    are classes in alphabetical order, whose names are ``classes``; tensors of integers are classes, and so are other whole numbers from 0
+    of at most 4 different values, or at most 20 where each stands five times on average; all other numbers are targets of a regression.
+    Several columns are multi-label where they hold 0 and 1 only, and targets otherwise. Unknown are ``None``, NaN, and -1 among classes.
+    The splits are ten stratified folds where ten graphs have a label.
 
     Args:
         graphs: at least one: a list, a PyG dataset, or a PyG ``Batch`` or :class:`Graph` that holds them side by side.
         y: ``[G]`` or ``[G, T]``; without it the graphs' own.
-        metric: one of Dataset's; without it accuracy for classes, ROC-AUC for several labels and RMSE for targets. ``"rmse"`` and ``"mae"``
-            make targets of whole numbers too.
+        metric: one of Dataset's; without it accuracy for classes, also for two (a table of molecules has ROC-AUC there), ROC-AUC for several
+            labels and RMSE for targets. ``"rmse"`` and ``"mae"`` make targets of whole numbers, any other makes classes of them.
         ids: name of each graph.
         targets: name of each column of ``y``.
         name: of the dataset.
@@ -72,7 +73,8 @@ def from_graphs(
         items = list(graphs)
         batch = (_from_networkx if _kind_of_all(items) == "networkx" else _from_tensors)(items)
         own = _labels_of(items) if y is None else None
-    labels, task = as_rows(own if y is None else y, batch.num_graphs, regression=metric in ERRORS)
+    given = own if y is None else y
+    labels, task = as_rows(given, batch.num_graphs, regression=None if metric is None else metric in ERRORS)
     metric = metric or {"classes": "accuracy", "labels": "roc_auc", "targets": "rmse"}[task]
     enough = labelled_rows(labels, signed=task == "targets").numel() >= FOLDS
     return Dataset(
@@ -85,6 +87,7 @@ def from_graphs(
         level="graph",
         ids=None if ids is None else tuple(ids),
         targets=tuple(targets) if targets is not None and labels.dim() == 2 else None,
+        classes=class_names(given),
     )
 
 
@@ -129,7 +132,7 @@ def _labels_of(items: list[Any]) -> list[Any] | None:
                     f"graph {i} of {len(items)} has labels y of shape {shape}: a graph needs one label, [1], or several, [1, T]. "
                     "Where nodes have labels, pass one graph, or make a Dataset of several with parts"
                 )
-            label = None if label is None else torch.as_tensor(label).reshape(shape[1:]).tolist()
+            label = None if label is None else torch.as_tensor(label).reshape(shape[1:])
         labels.append(label)
     return None if all(label is None for label in labels) else labels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -53,6 +53,7 @@ class Dataset:
     molecules: bool = False  # graphs are molecules as OGB featurises them, and ids their SMILES
     row_id: Tensor | None = None  # [R] int64 row in the user's file; None: row i is row i
     targets: tuple[str, ...] | None = None  # name of each column of y, where columns have names
+    classes: tuple[str, ...] | None = None  # name of each class, where classes have names
 
     def __post_init__(self) -> None:
         if not self.graphs:
@@ -71,6 +72,8 @@ class Dataset:
         for name, given in (("ids", self.ids), ("row_id", self.row_id)):
             if given is not None and len(given) != self.num_rows:
                 raise ValueError(f"{name} must have one entry for each of the {self.num_rows} rows, got {len(given)}")
+        if self.classes is not None and (self.task != "classification" or len(self.classes) < self.num_classes):
+            raise ValueError(f"classes must name each class: {self.task} of {self.num_classes}, got {len(self.classes)} names")
         self._check_splits()
 
     # ------------------------------------------------------------------ sizes
@@ -197,7 +200,7 @@ class Dataset:
         """The same dataset under other splits."""
         return replace(self, splits=tuple(splits))
 
-    def preprocess(self, how: str) -> Dataset:
+    def preprocess(self, how: str, *, rows: Tensor | None = None) -> Dataset:
         """The same dataset with features rescaled.
 
         ``row-normalize`` divides each row by its sum; rows that sum to zero stay. Where some feature is negative, the smallest value of
@@ -207,6 +210,7 @@ class Dataset:
 
         Args:
             how: ``none``, ``row-normalize``, ``standardize`` or ``row-normalize+standardize``.
+            rows: at graph level, the graphs ``[n]`` from which smallest value, mean and deviation are taken; all by default.
 
         Raises:
             ValueError: another word.
@@ -223,35 +227,11 @@ class Dataset:
             raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {how!r}")
         data = self
         for step in how.split("+"):
-            change = {"none": None, "row-normalize": data._row_normalizer, "standardize": data._standardizer}[step]
+            change = {"none": None, "row-normalize": _row_normalizer, "standardize": _standardizer}[step]
             if change is not None:
-                apply = change()
+                apply = change(data.train_graphs if rows is None else (data.graph.keep_graphs(rows),))
                 data = replace(data, graphs=tuple(graph.with_x(apply(graph.x)) for graph in data.graphs))
         return data
-
-    def _row_normalizer(self) -> Callable[[Tensor | CSR], Tensor | CSR]:
-        smallest = min(float(_values(graph).min()) if _values(graph).numel() else 0.0 for graph in self.train_graphs)
-
-        def apply(x: Tensor | CSR) -> Tensor | CSR:
-            if smallest < 0:
-                x = (x.to_dense() if isinstance(x, CSR) else x) - smallest
-            if isinstance(x, CSR):
-                total = x.values().new_zeros(x.size(0)).scatter_add(0, x.pattern.row, x.values())
-                return x.with_values(x.values() / total.where(total > 0, 1)[x.pattern.row])
-            total = x.sum(1, keepdim=True)
-            return x / total.where(total > 0, 1)
-
-        return apply
-
-    def _standardizer(self) -> Callable[[Tensor | CSR], Tensor | CSR]:
-        rows = sum(graph.num_nodes for graph in self.train_graphs)
-        chunks = [chunk for graph in self.train_graphs for chunk in torch.split(graph.dense_x(), 4096)]  # float64 a chunk at a time
-        mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0) / rows  # [F]
-        variance = torch.stack([(chunk.double() - mean).square().sum(0) for chunk in chunks]).sum(0) / rows
-        low = torch.stack([chunk.amin(0) for chunk in chunks]).amin(0)
-        high = torch.stack([chunk.amax(0) for chunk in chunks]).amax(0)
-        scale = variance.sqrt().where(low < high, 1)  # rounding must not blow a constant column up
-        return lambda x: ((x.to_dense() if isinstance(x, CSR) else x) - mean.to(x.dtype)) / scale.to(x.dtype)
 
     def _check_splits(self) -> None:
         labelled = torch.zeros(self.num_rows, dtype=torch.bool)
@@ -318,6 +298,32 @@ def as_labels(y: Tensor, num_nodes: int) -> Tensor:
     if y.numel() and int(y.min()) < -1:
         raise ValueError(f"y holds class {int(y.min())}: classes are numbered from 0, -1 means unlabelled")
     return y
+
+
+def _row_normalizer(seen: Sequence[Graph]) -> Callable[[Tensor | CSR], Tensor | CSR]:
+    smallest = min(float(_values(graph).min()) if _values(graph).numel() else 0.0 for graph in seen)
+
+    def apply(x: Tensor | CSR) -> Tensor | CSR:
+        if smallest < 0:
+            x = (x.to_dense() if isinstance(x, CSR) else x) - smallest
+        if isinstance(x, CSR):
+            total = x.values().new_zeros(x.size(0)).scatter_add(0, x.pattern.row, x.values())
+            return x.with_values(x.values() / total.where(total > 0, 1)[x.pattern.row])
+        total = x.sum(1, keepdim=True)
+        return x / total.where(total > 0, 1)
+
+    return apply
+
+
+def _standardizer(seen: Sequence[Graph]) -> Callable[[Tensor | CSR], Tensor | CSR]:
+    rows = sum(graph.num_nodes for graph in seen)
+    chunks = [chunk for graph in seen for chunk in torch.split(graph.dense_x(), 4096)]  # float64 a chunk at a time
+    mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0) / rows  # [F]
+    variance = torch.stack([(chunk.double() - mean).square().sum(0) for chunk in chunks]).sum(0) / rows
+    low = torch.stack([chunk.amin(0) for chunk in chunks]).amin(0)
+    high = torch.stack([chunk.amax(0) for chunk in chunks]).amax(0)
+    scale = variance.sqrt().where(low < high, 1)  # rounding must not blow a constant column up
+    return lambda x: ((x.to_dense() if isinstance(x, CSR) else x) - mean.to(x.dtype)) / scale.to(x.dtype)
 
 
 def _values(graph: Graph) -> Tensor:

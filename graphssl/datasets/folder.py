@@ -20,7 +20,8 @@ def from_folder(path: str | Path, *, metric: str | None = None, seed: int = 0) -
 
     Read by NetworkX and made into features as in :func:`~graphssl.datasets.from_graphs`. A node's ``label`` in GML and GEXF and an edge's
     ``id`` are names in these formats and no features. Labels are in ``labels.csv`` beside them (a column ``file`` or ``name``, with or
-    without the ending, and a column a label; a cell may be empty), or else in the graphs' own attribute ``y`` or ``label``.
+    without the ending, and a column a label; a cell may be empty, or NA or the like), or else in the graphs' own attribute ``y`` or
+    ``label``. What they are is decided as there: of two classes, too, the metric is accuracy (of a table of molecules, ROC-AUC).
 
     Raises:
         ValueError: no such files, one that cannot be read, a row of ``labels.csv`` without file; and what :func:`from_graphs` refuses.

@@ -9,20 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphssl.datasets.columns import MISSING, as_number
+
 Kind = Literal["classes", "labels", "targets"]
 
+FEW = 4  # different values that are classes however few rows there are
+MANY = 20  # different values above which whole numbers are no classes
+EACH = 5  # rows of each value, on average, from which more than FEW are classes
 
-def as_rows(y: Any, num_rows: int, *, regression: bool = False) -> tuple[Tensor, Kind]:
+
+def as_rows(y: Any, num_rows: int, *, regression: bool | None = None) -> tuple[Tensor, Kind]:
     """Labels as a tensor of a row each, and what kind they are.
 
-    - ``"classes"``, ``[R]`` int64: whole numbers from 0, or words, which are numbered in alphabetical order; unknown is -1.
+    - ``"classes"``, ``[R]`` int64: words, which are numbered in alphabetical order, tensors and arrays of integers, or a few other whole
+      numbers from 0 (:func:`are_few`); unknown is -1.
     - ``"labels"``, ``[R, T]`` float: several columns of 0, 1 and NaN.
-    - ``"targets"``, ``[R, T]`` float: fractions, or several columns of other numbers; unknown is NaN.
+    - ``"targets"``, ``[R, T]`` float: all other numbers; unknown is NaN.
 
     Args:
         y: ``[R]`` or ``[R, T]`` as a tensor, an array or lists; ``None``, or a ``None`` in a list: not known.
         num_rows: how many rows there must be.
-        regression: whole numbers are targets too.
+        regression: whole numbers are targets (``True``) or classes (``False``), however many there are.
 
     Raises:
         ValueError: another number of rows, rows of different lengths, words among numbers, or classes numbered -1 and 1.
@@ -45,7 +52,8 @@ def as_rows(y: Any, num_rows: int, *, regression: bool = False) -> tuple[Tensor,
     known = numbers[~np.isnan(numbers)]
     if numbers.ndim == 2 and np.isin(known, (0, 1)).all() and not regression:
         return torch.from_numpy(numbers.astype(np.float32)), "labels"
-    if numbers.ndim == 2 or regression or (known != np.floor(known)).any():
+    many = regression is None and not _are_integers(y) and not are_few(known[known != -1].tolist())
+    if numbers.ndim == 2 or regression or many or (known != np.floor(known)).any():
         return torch.from_numpy(numbers.astype(np.float32)).reshape(num_rows, -1), "targets"
     classes = np.where(np.isnan(numbers), -1, numbers).astype(np.int64)
     if set(known) == {-1, 1}:
@@ -54,20 +62,49 @@ def as_rows(y: Any, num_rows: int, *, regression: bool = False) -> tuple[Tensor,
 
 
 def parsed(cells: Sequence[str]) -> list[Any]:
-    """A column of text as numbers where all that is not empty are numbers, and as words otherwise; an empty cell is ``None``.
+    """A column of text as numbers where all that is there are numbers, and as words otherwise; ``None`` where there is nothing or NA.
 
     Example:
-        >>> parsed(["1", "", " 2.5"]), parsed(["yes", "1"])
-        ([1.0, None, 2.5], ['yes', '1'])
+        >>> parsed(["1", "NA", " 2.5"]), parsed(["yes", "1", "nan"])
+        ([1.0, None, 2.5], ['yes', '1', None])
     """
-    words = [cell.strip() for cell in cells]
-    try:
-        return [float(word) if word else None for word in words]
-    except ValueError:
-        return [word or None for word in words]
+    words = [None if cell.strip().lower() in MISSING else cell.strip() for cell in cells]
+    numbers = [None if word is None else as_number(word) for word in words]
+    are_numbers = all(word is None or number is not None for word, number in zip(words, numbers, strict=True))
+    return numbers if are_numbers else words
+
+
+def are_few(values: Sequence[Any]) -> bool:
+    """Whether whole numbers or words are classes and no targets or names: at most 4 different ones, or 20 with 5 rows each on average.
+
+    Example:
+        >>> are_few([1, 3, 7]), are_few(range(12)), are_few([*range(12)] * 5), are_few([*range(21)] * 5)
+        (True, False, True, False)
+    """
+    return len(set(values)) <= min(MANY, max(FEW, len(values) // EACH))
+
+
+def class_names(y: Any) -> tuple[str, ...] | None:
+    """The words that :func:`as_rows` numbers, in the order of their numbers; ``None`` where ``y`` holds none.
+
+    Example:
+        >>> class_names(["toxic", None, "harmless"]), class_names([1, 0])
+        (('harmless', 'toxic'), None)
+    """
+    if y is None or isinstance(y, (str, Tensor)):
+        return None
+    return tuple(sorted({str(row) for row in y if isinstance(row, str)})) or None
 
 
 # ---------------------------------------------------------------------- helpers
+
+
+def _are_integers(y: Any) -> bool:
+    """Whether labels are integers by their type, as PyG's classes are."""
+    if isinstance(y, (Tensor, np.ndarray)):
+        return not (y.is_floating_point() if isinstance(y, Tensor) else y.dtype.kind not in "biu")
+    rows = [row for row in y if row is not None]
+    return bool(rows) and all(isinstance(row, (Tensor, np.ndarray, np.generic)) and _are_integers(np.asarray(row)) for row in rows)
 
 
 def _numbers(y: Any) -> np.ndarray:

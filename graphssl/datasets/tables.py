@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphssl.datasets.columns import Column, Table, as_number, first_rows, read_table
 from graphssl.datasets.dataset import Dataset, Task
+from graphssl.datasets.labels import are_few
 from graphssl.datasets.molecules import listed, smiles_graphs
 from graphssl.datasets.scaffold import scaffold_split
 from graphssl.datasets.splits import Split, labelled_rows, random_splits
@@ -42,7 +43,6 @@ INVALID = ("skip", "refuse", "relax")
 TASKS: tuple[str, ...] = get_args(Task)
 SPLITS = ("scaffold", "random", "stratified")
 WORDS = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
-MANY = 20  # different values from which numbers are no classes any more
 DRAWN = 5  # random 80/10/10 splits, one a seed
 FEW = 10  # labelled molecules below which there is no split
 
@@ -70,9 +70,10 @@ def from_table(
         split: ``"scaffold"`` (:func:`scaffold_split`, the default where it can be made), ``"random"`` (five of 80/10/10), ``"stratified"``
             (likewise, in each class), or a column of train, valid and test (an empty cell: in no part).
         task: ``"classification"``, ``"multilabel"`` or ``"regression"``. Without it: columns of nothing but 0 and 1 are labels; a single
-            column of at most 20 different whole numbers or words, each five times on average, holds classes (in sorted order); all else is
-            regression.
-        metric: without it ``roc_auc`` for two classes and for labels, ``accuracy`` for more classes, ``rmse`` for regression.
+            column of whole numbers or words holds classes (in sorted order, named in ``classes``) where there are at most 4 different ones, or
+            at most 20 with five rows each on average; all else is regression.
+        metric: without it ``roc_auc`` for two classes (a list or folder of graphs has accuracy there) and for labels, ``accuracy`` for more
+            classes, ``rmse`` for regression.
         invalid: what becomes of a SMILES that cannot be read: ``"skip"`` leaves the row out and logs a warning with the rows and reasons,
             ``"refuse"`` raises an error, ``"relax"`` is ``"skip"`` but for those that only break rdkit's rules of valence, which stay.
         seed: of random splits.
@@ -124,7 +125,7 @@ def dataset_of(
     Raises:
         ValueError: as :func:`from_table`.
     """
-    task, y = _labels(targets, "regression" if rules.metric in ERRORS and rules.task is None else rules.task, len(smiles))
+    task, y, classes = _labels(targets, "regression" if rules.metric in ERRORS and rules.task is None else rules.task, len(smiles))
     if rules.metric is not None and (rules.metric in ERRORS) != (task == "regression"):
         raise ValueError(f"metric {rules.metric!r} does not fit the task, which is {task}")
     graph, rows, refused = smiles_graphs(smiles, relax=rules.invalid == "relax")
@@ -138,7 +139,20 @@ def dataset_of(
     metric = rules.metric or _metric(task, y)
     splits = _splits(rules, ids, y, task) if words is None else (_given(words, rows, y, task),)
     columns = tuple(column.name for column in targets) or None
-    return Dataset(name, (graph,), y, splits, metric, source, level="graph", ids=ids, row_id=rows, targets=columns, molecules=True)
+    return Dataset(
+        name,
+        (graph,),
+        y,
+        splits,
+        metric,
+        source,
+        level="graph",
+        ids=ids,
+        row_id=rows,
+        targets=columns,
+        classes=classes,
+        molecules=True,
+    )
 
 
 # ---------------------------------------------------------------------- which columns
@@ -208,18 +222,18 @@ def _holds_classes(column: Column) -> bool:
     else:
         known = [text for text in column.text if text is not None]
         good = all(as_number(text) is None for text in set(known))
-    return good and len(set(known)) <= min(MANY, len(known) // 5)
+    return good and are_few(known)
 
 
 # ---------------------------------------------------------------------- what they hold
 
 
-def _labels(columns: Sequence[Column], task: str | None, num_rows: int) -> tuple[str, Tensor]:
-    """The task, and ``y``: classes ``[R]``, or labels or targets ``[R, T]``."""
+def _labels(columns: Sequence[Column], task: str | None, num_rows: int) -> tuple[str, Tensor, tuple[str, ...] | None]:
+    """The task; ``y``: classes ``[R]``, or labels or targets ``[R, T]``; and the classes' names, where they have some."""
     if not columns:
         if task not in (None, "classification"):
             raise ValueError(f"task {task!r} needs a target column, and there is none")
-        return "classification", torch.full((num_rows,), -1)
+        return "classification", torch.full((num_rows,), -1), None
     single = columns[0] if len(columns) == 1 else None
     binary = all(column.numbers is not None and np.isin(column.numbers[~np.isnan(column.numbers)], (0, 1)).all() for column in columns)
     if task is None:
@@ -230,12 +244,12 @@ def _labels(columns: Sequence[Column], task: str | None, num_rows: int) -> tuple
             raise ValueError(
                 f"task 'classification' is for one target column, got {len(columns)}: several columns of 0 and 1 are 'multilabel'"
             )
-        return task, _classes(single)
+        return task, *_classes(single)
     matrix = np.stack([_numbers(column) for column in columns], axis=1)
     if task == "multilabel" and not binary:
         place = int(np.flatnonzero(~(np.isin(matrix, (0, 1)) | np.isnan(matrix)).all(1))[0])
         raise ValueError(f"task 'multilabel' is for columns of 0 and 1, and row {place} holds another number")
-    return task, torch.from_numpy(matrix.astype(np.float32))
+    return task, torch.from_numpy(matrix.astype(np.float32)), None
 
 
 def _numbers(column: Column) -> np.ndarray:
@@ -255,19 +269,21 @@ def _whole(numbers: np.ndarray) -> bool:
     return bool((np.isnan(numbers) | (numbers == np.floor(numbers))).all())
 
 
-def _classes(column: Column) -> Tensor:
-    """Classes from 0 in sorted order of the values, or 0 and 1 as they stand; -1 for what is missing."""
+def _classes(column: Column) -> tuple[Tensor, tuple[str, ...] | None]:
+    """Classes from 0 in sorted order of the values, which are their names, or 0 and 1 as they stand; -1 for what is missing."""
     if column.numbers is not None and not _whole(column.numbers):
         raise ValueError(f"task 'classification': the column {column.name!r} holds numbers that are not whole")
     values: list[str] | list[float] = [text for text in column.text if text] if column.numbers is None else _known(column.numbers)
     names = sorted(set(values))  # type: ignore[type-var]
-    if column.numbers is not None and set(names) <= {0, 1}:
+    plain = column.numbers is not None and set(names) <= {0, 1}
+    if plain:
         names = [0, 1]
     else:
         logger.info("classes of %r: %s", column.name, ", ".join(f"{i} = {name!r}" for i, name in enumerate(names)))
     number = {name: i for i, name in enumerate(names)}
     cells = column.text if column.numbers is None else column.numbers.tolist()
-    return torch.tensor([number.get(cell, -1) for cell in cells])  # NaN and None are in no dictionary of classes
+    classes = torch.tensor([number.get(cell, -1) for cell in cells])  # NaN and None are in no dictionary of classes
+    return classes, None if plain else tuple(name if isinstance(name, str) else f"{name:.0f}" for name in names)
 
 
 def _known(numbers: np.ndarray) -> list[float]:

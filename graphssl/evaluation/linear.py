@@ -23,6 +23,8 @@ from graphssl.evaluation.svm import SVMProbe, fit_svm, pairs
 if TYPE_CHECKING:
     from graphssl.datasets.dataset import Dataset
 
+LARGEST_TABLE = 20_000  # rows of which all pairs are held, 3.2 GB
+
 
 def linear_probe(
     z: Any,
@@ -184,6 +186,11 @@ def _fitted(
     if protocol.classifier != "svm":
         return [fit_probe(x, y, rows, protocol, metric, seed=seed + i, solver=solver, max_iter=max_iter) for i, rows in enumerate(parts)]
     check_solver(protocol, solver)
+    if x.size(0) > LARGEST_TABLE:
+        raise ValueError(
+            f"protocol is {protocol.name!r}, which holds a table of all pairs of rows: {x.size(0):,} rows are too many for it (at most "
+            f"{LARGEST_TABLE:,}); tu-logistic does without"
+        )
     by_row = protocol.scale != "standardize"  # each split would have its own distances
     rows_scaled = Scaler.fit(protocol.scale, x)(x) if by_row else x
     table = pairs(rows_scaled, rows_scaled, protocol.kernel) if by_row else None

@@ -87,6 +87,8 @@ MOLECULES: dict[str, object] = {  # what changes in a graph-level default where 
     "lr": 1e-3,
     "readout": "mean",
     "jk": "last",
+    "order": "norm-act",
+    "last_act": False,
     "protocol": "molecules",
     "num_types": 119,  # the first block of OGB's atom attributes is the element
 }
@@ -171,8 +173,10 @@ def level_of(dataset: str) -> str:
 def _graph_default(method: str, dataset: str, name: str) -> Recipe:
     recipe = GRAPH_DEFAULTS[method]
     if not (DATASETS[name].molecules if name else is_table(dataset)):
-        return recipe
+        ranked = name and DATASETS[name].metric != "accuracy"
+        return recipe.model_copy(update={"protocol": "tu-logistic"}) if ranked else recipe
     changes = {field: value for field, value in MOLECULES.items() if field in type(recipe).model_fields} | recipe.molecules
+    changes["source"] = f"default of this library for molecules; the method's own numbers as in: {recipe.source.removeprefix('default: ')}"
     return type(recipe).model_validate({**recipe.model_dump(), **changes})
 
 

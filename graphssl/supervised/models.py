@@ -36,15 +36,23 @@ class Predictor:
 
 def target_record(data: Dataset) -> dict[str, Any]:
     """What is predicted, as ``run.json`` holds it."""
-    return {"task": data.task, "level": data.level, "metric": data.metric, "outputs": data.num_classes, "columns": columns(data)}
+    return {
+        "task": data.task,
+        "level": data.level,
+        "metric": data.metric,
+        "outputs": data.num_classes,
+        "columns": columns(data),
+        "classes": None if data.classes is None else list(data.classes),
+    }
 
 
 def columns(data: Dataset) -> list[str]:
-    """Names of the columns of predictions: a target each; of more than two classes, one a class."""
+    """Names of the columns of predictions: a target each; ``kind=red`` for the probability of a class, of two classes that of the second."""
     if data.task != "classification":
         return list(data.targets or (f"target_{i}" for i in range(data.num_classes)))
     name = data.targets[0] if data.targets else "class"
-    return [name] if data.num_classes == 2 else [f"{name}_{i}" for i in range(data.num_classes)]
+    names = [f"{name}={data.classes[i] if data.classes else i}" for i in range(data.num_classes)]
+    return names[1:] if len(names) == 2 else names
 
 
 def save_model(folder: Path, model: Supervised) -> None:

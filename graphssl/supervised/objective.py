@@ -112,7 +112,7 @@ def supervise(
         encoder: what is trained, in place.
         data: says what is predicted.
         rows: ``[n]`` training rows, from which the scale of a regression's targets is taken.
-        dropout: on the embedding, and on the input of each layer of the encoder but the first.
+        dropout: on the embedding, and on the input of each layer of the encoder but the first, in place of what it was trained with.
         error: of a regression; without it ``l1`` where the metric is ``mae``, else ``mse``.
         freeze: train the head alone.
 
@@ -124,8 +124,9 @@ def supervise(
     mean = std = None
     if data.task == "regression":
         mean, std = _scale(data, rows)
-    if dropout and not freeze:
-        encoder.dropout = dropout
+    for part in encoder.modules():
+        if not freeze and isinstance(part, GNN):
+            part.dropout, part.input_dropout = dropout, 0.0
     error = error or ("l1" if data.metric == "mae" else "mse")
     return Supervised(
         encoder, data.task, data.num_classes, dropout=dropout, error=error, mean=mean, std=std, level=data.level, freeze=freeze

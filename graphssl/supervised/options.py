@@ -97,4 +97,4 @@ def semi_recipe(*, molecules: bool) -> SemiRecipe:
         >>> semi_recipe(molecules=True).encoder, semi_recipe(molecules=False).encoder
         ('gine', 'gin')
     """
-    return SemiRecipe(encoder="gine", input=64) if molecules else SemiRecipe()
+    return SemiRecipe(encoder="gine", input=64, readout="mean") if molecules else SemiRecipe()

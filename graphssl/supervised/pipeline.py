@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphssl.datasets import Split
+from graphssl.datasets import Dataset, Split
 from graphssl.datasets.table import DATASETS, canonical, is_table
 from graphssl.encoders import GNN, build
 from graphssl.files import folder_written
@@ -49,7 +49,8 @@ def finetune_run(
     with folder_written(out, force=force) as folder:
         watcher.stage(f"loading {dataset}")
         same = first.record if dataset == first.dataset else {}
-        data = load_for(first.recipe, dataset, root or same.get("root"), {**same.get("options", {}), **(columns or {})})
+        chosen = {**same.get("options", {}), **(columns or {})}
+        data = load_for(first.recipe, dataset, root or same.get("root"), chosen)
         check_features(first.record["encoder"], data.graphs[0], dataset, first.dataset)
         if not _same_meaning(first.dataset, dataset):
             watcher.warn(f"{first.dataset} and {dataset} have as many features; whether they mean the same, only you can know")
@@ -65,7 +66,7 @@ def finetune_run(
                 "fine-tuned": lambda seed, split, tell: _train(of[seed].encoder, data, split, options, seed, tell),
                 "from scratch": lambda seed, split, tell: _train(_untrained(first, seed), data, split, options, seed, tell),
             },
-            setting=_setting(first, dataset, options),
+            setting=_setting(first, data, dataset, options),
             record={
                 "pretrained": {
                     "run": str(path),
@@ -78,6 +79,7 @@ def finetune_run(
                 "encoder": first.record["encoder"],
                 "features": {"node_features": first.recipe.node_features, "scaling": first.recipe.features},
                 "options": options.model_dump(mode="json"),
+                "columns": chosen,
             },
         )
         return carry_out(trials, folder, watcher)
@@ -108,11 +110,12 @@ def _untrained(run: Run, seed: int) -> GNN:
         return build(run.record["encoder"])
 
 
-def _setting(run: Run, dataset: str, options: Finetuning) -> str:
-    """``transfer`` from another dataset; else whether pre-training saw the test graphs."""
+def _setting(run: Run, data: Dataset, dataset: str, options: Finetuning) -> str:
+    """``transfer`` from another dataset; else whether pre-training saw the test graphs, which it did not only under the same split."""
     if run.dataset != dataset:
         return "transfer"
-    return "inductive" if run.record.get("setting") == "inductive" and options.folds is None else "transductive"
+    same = run.record.get("data", {}).get("fingerprint") == data.fingerprint  # of the splits too
+    return "inductive" if same and run.record.get("setting") == "inductive" and options.folds is None else "transductive"
 
 
 def _same_meaning(first: str, second: str) -> bool:

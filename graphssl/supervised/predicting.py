@@ -68,17 +68,18 @@ def predict_new(run: Predictor, data: str, *, root: str | None = None, smiles: s
         data: a CSV or Parquet file with a column of SMILES, any targets of which are not looked at; or any other dataset that
             :func:`graphssl.load` knows.
         root: of the raw data of a dataset by name.
-        smiles: the column of SMILES, where it is not called so.
+        smiles: the column of SMILES; without it that of the training data, or the one that is called so.
 
     Raises:
         ValueError: data that cannot be read, or other features than the run was trained on.
     """
     columns = tuple(run.record["target"]["columns"])
     if is_table(data):
-        table = read_table(data)
-        column = table.column(smiles if smiles is not None else smiles_name(table), "smiles")
+        table, chosen = read_table(data), run.record.get("columns", {})
+        usual = chosen.get("smiles") if chosen.get("smiles") in table.names else None
+        column = table.column(smiles or usual or smiles_name(table), "smiles")
         texts = [text or "" for text in column.text]
-        graph, rows, refused = smiles_graphs(texts)
+        graph, rows, refused = smiles_graphs(texts, relax=chosen.get("invalid") == "relax")
         check_features(run.record["encoder"], graph, data, run.record["dataset"])
         values = _mean(run, GraphBatches(graph, PASS, shuffle=False))
         return Predictions(columns, values, rows, tuple(texts[row] for row in rows.tolist()), tuple(refused))

@@ -65,6 +65,7 @@ def semi_run(
                 "encoder": encoder_config(recipe, data.num_features, data.num_edge_features),
                 "features": {"node_features": recipe.node_features, "scaling": recipe.features},
                 "options": recipe.model_dump(mode="json"),
+                "columns": dict(columns or {}),
             },
         )
         return carry_out(trials, folder, watcher)
