@@ -117,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for a mistake in what was given, 130 after Ctrl-C."""
     args = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    quiet = {"--quiet", "--json"} & set(args)
+    logging.getLogger("graphssl").setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         return _dispatch(args)
     except KeyboardInterrupt:

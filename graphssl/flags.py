@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import field, fields, make_dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from tyro.conf import arg
@@ -52,6 +53,22 @@ def flag_class(own: type[Any], *models: BaseModel, doc: str, hidden: tuple[str, 
     return make_dataclass(own.__name__, more, bases=(own,), namespace={"__doc__": doc})
 
 
+def choices(kind: Any) -> tuple[Any, ...]:
+    """The words that an annotation allows, however deep in it they are; none where it allows others.
+
+    Example:
+        >>> choices(Annotated[Literal["skip", "relax"] | None, "how"]), choices(int | None)
+        (('skip', 'relax'), ())
+    """
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    if get_origin(kind) is Annotated:
+        return choices(get_args(kind)[0])
+    parts = [part for part in get_args(kind) if part is not type(None)] if get_origin(kind) in (Union, UnionType) else []
+    found = [choices(part) for part in parts]
+    return tuple(word for words in found for word in words) if all(found) else ()
+
+
 def check_flags(args: list[str], options: type[Any], command: str) -> None:
     """Refuse an unknown flag, or an unknown word for a flag that takes one of several.
 
@@ -66,6 +83,6 @@ def check_flags(args: list[str], options: type[Any], command: str) -> None:
         name, _, joined = flag[2:].replace("_", "-").partition("=")
         if name not in known:
             raise nearest(f"option of {command}", name, known[:-1])
-        words = [word for part in (kinds.get(name), *get_args(kinds.get(name))) if get_origin(part) is Literal for word in get_args(part)]
+        words = choices(kinds.get(name))
         if words and (joined or following) not in (*words, "None", ""):
             raise nearest(name, joined or following, words)

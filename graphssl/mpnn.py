@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import Unpack
 
-from graphssl.adjacency import CSR, membership
+from graphssl.adjacency import CSR, membership, weighted_sum
 from graphssl.encoders import GNN, Options, dropped
 from graphssl.graph import Graph
 from graphssl.layers import edge_features
@@ -23,6 +23,8 @@ CHUNK = 4_194_304  # numbers that the products of edges and neighbours may hold 
 
 class EdgeConv(nn.Module):
     """``mean_j(A(e_ji) h_j) + b``, where a network of two layers makes the matrix ``A`` of an edge (Gilmer et al., 2017, arXiv:1704.01212).
+
+    The mean is weighted by ``edge_weight``.
 
     The matrices are never all held, which would take ``4 D D'`` bytes an edge. Where edge attributes are 0 and 1 and few different rows
     occur, as of bonds, there is one matrix for each kind of edge, and edges of a kind are multiplied together. Elsewhere the second layer
@@ -50,19 +52,24 @@ class EdgeConv(nn.Module):
         h = x if isinstance(x, Tensor) else x.to_dense()
         attr = edge_features(g, self.edge_channels).to(h.dtype)  # [E, B]
         kinds = g.cached("edge kinds", lambda: edge_kinds(attr))
-        total = self._by_kind(h, g, *kinds) if kinds is not None else self._by_node(h, g, attr)
-        return total / g.pattern.counts.clamp(min=1).to(h.dtype)[:, None] + self.bias
+        share = None if g.edge_weight is None else g.averaged().values().to(h.dtype)  # [E]
+        total = self._by_kind(h, g, share, *kinds) if kinds is not None else self._by_node(h, g, share, attr)
+        if share is None:
+            total = total / g.pattern.counts.clamp(min=1).to(h.dtype)[:, None]
+        return total + self.bias
 
-    def _by_kind(self, h: Tensor, g: Graph, rows: Tensor, order: Tensor, counts: list[int]) -> Tensor:
+    def _by_kind(self, h: Tensor, g: Graph, share: Tensor | None, rows: Tensor, order: Tensor, counts: list[int]) -> Tensor:
         matrices = self.second(F.relu(self.first(rows.to(h.dtype)))).reshape(-1, *self.shape)  # [U, D, D']
         near = torch.split(h.index_select(0, g.edge_index[0].index_select(0, order)), counts)  # type: ignore[no-untyped-call]
         messages = torch.cat([rows @ matrix for rows, matrix in zip(near, matrices, strict=True)])  # [E, D'], by kind
         back = torch.empty_like(order).scatter_(0, order, torch.arange(order.numel(), device=order.device))
         into = membership(g.pattern.ptr, g.edge_index[1])
-        return CSR(into) @ messages.index_select(0, back)
+        messages = messages.index_select(0, back)
+        return CSR(into) @ messages if share is None else weighted_sum(into, share, messages)
 
-    def _by_node(self, h: Tensor, g: Graph, attr: Tensor) -> Tensor:
+    def _by_node(self, h: Tensor, g: Graph, share: Tensor | None, attr: Tensor) -> Tensor:
         a = F.pad(F.relu(self.first(attr)), (0, 1), value=1.0)  # [E, K + 1], the last for the second layer's bias
+        a = a if share is None else a * share[:, None]  # which the message is linear in
         weight = torch.cat([self.second.weight.t(), self.second.bias[None]]).reshape(-1, self.shape[1])  # [(K + 1) D, D']
         ptr, source = g.pattern.ptr.long(), g.edge_index[0]
         width = a.size(1) * self.shape[0]

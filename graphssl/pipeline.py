@@ -179,7 +179,8 @@ def load_for(recipe: Recipe, dataset: str, root: str | None, options: Mapping[st
         ValueError: a dataset that cannot be had, or not so.
     """
     data = load(dataset, root, node_features=recipe.node_features, **(options or {}))
-    return data.preprocess(recipe.features, rows=_seen_rows(data, recipe))
+    kept = recipe.inductive and data.level == "graph" and len(data.splits) == 1
+    return data.preprocess(recipe.features, rows=data.split.train if kept else None)
 
 
 def watch(objective: Objective, data: Dataset) -> dict[str, float]:
@@ -212,6 +213,8 @@ def _finite(z: Tensor) -> Tensor:
 def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
     if data.level == "graph":
         return _graph_batches(_seen_graphs(data, recipe), recipe.batch_size or DEFAULT_BATCH)
+    if recipe.inductive:
+        raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
     graphs = data.train_graphs
     if recipe.batch_size is not None and len(graphs) == 1:
         raise ValueError(f"batch_size is for training on several graphs, and {data.name} has one; got {recipe.batch_size}")
@@ -227,21 +230,14 @@ def _graph_batches(graph: Graph, batch_size: int) -> GraphBatches:
 
 def _seen_graphs(data: Dataset, recipe: Recipe) -> Graph:
     """What pre-training sees at graph level: all graphs, or those of the train part."""
-    rows = _seen_rows(data, recipe)
-    return data.graph if rows is None else data.graph.keep_graphs(rows)
-
-
-def _seen_rows(data: Dataset, recipe: Recipe) -> Tensor | None:
     if not recipe.inductive:
-        return None
-    if data.level == "node":
-        raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
+        return data.graph
     if len(data.splits) != 1:
         raise ValueError(
             f"inductive keeps the test graphs from pre-training, which takes a single split; {data.name} has {len(data.splits)}: "
             "pre-train on a set with a fixed split, or leave inductive out"
         )
-    return data.split.train
+    return data.graph.keep_graphs(data.split.train)
 
 
 def _for_task(recipe: Recipe, data: Dataset, dataset: str) -> Recipe:

@@ -6,6 +6,7 @@ import io
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from torch_geometric.datasets import TUDataset
 from torch_geometric.utils import from_networkx
 
 from graphssl.adjacency import CSR
-from graphssl.datasets import DATASETS, Dataset, files, from_folder, from_graphs, load, motifs, tudataset
-from graphssl.datasets.labels import as_rows
+from graphssl.datasets import DATASETS, Dataset, files, from_folder, from_graphs, load, motifs, tables, tudataset
+from graphssl.datasets.columns import Column
+from graphssl.datasets.labels import as_rows, parsed
 from graphssl.datasets.table import canonical
 from graphssl.graph import Graph
 
@@ -502,9 +504,12 @@ def test_kinds_of_labels(y: Any, kind: str, expected: list[Any]) -> None:
 
 def test_task_and_metric_of_a_list() -> None:
     graphs = rings()
-    classes, targets = from_graphs(graphs, list(range(12))), from_graphs(graphs, list(range(12)), metric="mae")
-    assert (classes.task, classes.metric, classes.y.dim()) == ("classification", "accuracy", 1)
-    assert (targets.task, targets.metric, targets.y.shape) == ("regression", "mae", (12, 1))
+    for y, metric in ((list(range(12)), "accuracy"), (torch.arange(12), None), (list(range(4)) * 3, None), ([0, 1] * 6, None)):
+        classes = from_graphs(graphs, y, metric=metric)
+        assert (classes.task, classes.metric, classes.y.dim()) == ("classification", "accuracy", 1)
+    for y, metric in ((list(range(12)), None), (torch.arange(12).float(), None), (torch.arange(12), "mae"), ([0, 1] * 6, "rmse")):
+        targets = from_graphs(graphs, y, metric=metric)
+        assert (targets.task, targets.metric, targets.y.shape) == ("regression", metric or "rmse", (12, 1))
     several = from_graphs(graphs, torch.arange(24).view(12, 2) % 2, targets=["a", "b"])
     assert (several.task, several.metric, several.targets) == ("multilabel", "roc_auc", ("a", "b"))
     fractions = from_graphs(graphs, np.linspace(-1, 1, 12))
@@ -570,6 +575,50 @@ def test_bad_folders_are_refused(file: str, content: str, message: str, tmp_path
 def test_a_folder_without_graphs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is a folder that holds no graphs: \.graphml, \.gml, \.gexf"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["NA", "nan", "", " None ", "N/A", "null"])
+def test_cells_without_a_value_are_no_class(missing: str, tmp_path: Path) -> None:
+    for i, g in enumerate(plain_rings(3)):
+        nx.write_gml(g, tmp_path / f"{i}.gml")
+
+    def read(*cells: str) -> Dataset:
+        (tmp_path / "labels.csv").write_text("\n".join(["file,y", *(f"{i},{cell}" for i, cell in enumerate(cells))]))
+        return from_folder(tmp_path)
+
+    numbers = read("1", missing, "0")
+    assert (numbers.task, numbers.num_classes, numbers.y.tolist(), numbers.classes) == ("classification", 2, [1, -1, 0], None)
+    fractions = read("0.5", missing, "1.5")
+    assert fractions.task == "regression"
+    assert np.array_equal(fractions.y.numpy(), [[0.5], [np.nan], [1.5]], equal_nan=True)
+    words = read("ring", missing, "chain")
+    assert (words.y.tolist(), words.classes) == ([1, -1, 0], ("chain", "ring"))
+    assert read("True", missing, "false").y.tolist() == [1, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("different", "rows", "kind"),
+    [(4, 4, "classes"), (5, 24, "targets"), (5, 25, "classes"), (20, 100, "classes"), (21, 210, "targets")],
+)
+def test_few_whole_numbers_are_classes_in_folders_and_tables_alike(different: int, rows: int, kind: str) -> None:
+    numbers = [i % different for i in range(rows)]
+    cells = [str(number) for number in numbers]
+    assert as_rows(parsed(cells), rows)[1] == as_rows(np.array(numbers, dtype=float), rows)[1] == kind
+    task, y, _ = tables._labels([Column("y", list(cells), np.array(numbers, dtype=float))], None, rows)
+    assert (task == "classification") == (kind == "classes")
+    assert as_rows(np.array(numbers), rows)[1] == "classes", "integers by their type"
+    if kind == "classes":
+        assert torch.equal(y, as_rows(numbers, rows)[0])
+
+
+def test_words_are_classes_however_many_and_keep_their_names() -> None:
+    graphs = rings()
+    data = from_graphs(graphs, [f"word {i:02}" for i in range(12)])
+    assert data.classes == tuple(f"word {i:02}" for i in range(12))
+    assert from_graphs(graphs, np.array(["b", "a"] * 6)).classes == ("a", "b")
+    assert data.preprocess("none").with_splits().classes == data.classes
+    with pytest.raises(ValueError, match="classes must name each class: classification of 12, got 2 names"):
+        replace(data, classes=("a", "b"))
 
 
 # ---------------------------------------------------------------------- the synthetic set

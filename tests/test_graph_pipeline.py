@@ -32,7 +32,7 @@ def table(path: Path, rows: int = 48) -> Path:
             chain = "C" * (i % 9)
             smiles = "C1CC(" if i == 5 else chain + SMILES[i % len(SMILES)]
             melts = "" if i % 7 == 0 else 1.5 - i % 9
-            writer.writerow([smiles, 10 + 3 * (i % 9), melts, ("train", "train", "valid", "test")[i % 4]])
+            writer.writerow([smiles, 10.5 + 3 * (i % 9), melts, ("train", "train", "valid", "test")[i % 4]])
     return path
 
 
@@ -144,3 +144,132 @@ def test_levels() -> None:
         assert level_of(dataset) == level
     assert find_recipe("graphcl", "some.csv").encoder == "gine"
     assert find_recipe("graphcl", "folder/").encoder == "gin"
+
+
+# ---------------------------------------------------------------------- with labels
+
+
+def test_three_commands_from_a_table_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rdkit")
+    path, run_folder, tuned, out = table(tmp_path / "mine.csv"), tmp_path / "run", tmp_path / "tuned", tmp_path / "predictions.csv"
+    columns = ["--targets", "boils", "melts", "--split", "part"]
+    assert (
+        main(["train", "graphcl", str(path), "--epochs", "1", "--channels", "8", "8", "--input", "8", *columns, "--out", str(run_folder)])
+        == 0
+    )
+    assert main(["finetune", str(run_folder), str(path), "--epochs", "2", "--seed", "0..1", "--out", str(tuned), "--json"]) == 0
+    told = capsys.readouterr().out
+    score = json.loads(told[told.index("{\n") :])
+    assert list(score["arms"]) and score["n_splits"] == 1, "the columns and the split of the run hold for its own table"  # noqa: PT018
+    assert score["setting"] == "transductive"
+    assert main(["predict", str(tuned), str(path), "--out", str(out)]) == 0
+    with open(out, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["row"]) for row in rows] == list(range(48))
+    assert [row["row"] for row in rows if row["reason"]] == ["5"]
+    assert rows[5]["boils"] == ""
+    assert all(np.isfinite([float(row["boils"]), float(row["melts"])]).all() for row in rows if not row["reason"])
+
+
+def test_few_labels_from_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rdkit")
+    path, out = table(tmp_path / "mine.csv"), tmp_path / "run"
+    small = ["--channels", "8", "8", "--input", "8", "--epochs", "2", "--labels", "0.5", "--targets", "boils", "--split", "part"]
+    assert main(["semi", "infograph-star", str(path), *small, "--seed", "0,1", "--out", str(out)]) == 0
+    assert "95 % interval over 2 seeds" in capsys.readouterr().out
+    score = json.loads((out / "score.json").read_text())
+    assert score["labelled_rows"] == [12]
+    assert main(["semi", "--labels", "0.5", "infograph-star", str(path)]) == 2
+    assert main(["semi", "infograph-star", "karate"]) == 2
+    assert "karate is node-level" in capsys.readouterr().err
+
+
+def test_inductive_is_said_only_of_the_same_split(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
+    path, run_folder = table(tmp_path / "mine.csv"), tmp_path / "run"
+    own = ["--targets", "boils", "--split", "part"]
+    train = [
+        "train",
+        "graphcl",
+        str(path),
+        "--epochs",
+        "1",
+        "--channels",
+        "8",
+        "--input",
+        "8",
+        "--inductive",
+        *own,
+        "--out",
+        str(run_folder),
+    ]
+    assert main([*train, "--features", "standardize"]) == 0
+    settings = {}
+    for split in ("part", "random"):
+        out = tmp_path / split
+        assert (
+            main(["finetune", str(run_folder), str(path), "--epochs", "1", "--targets", "boils", "--split", split, "--out", str(out)]) == 0
+        )
+        settings[split] = json.loads((out / "score.json").read_text())["setting"]
+    assert settings == {"part": "inductive", "random": "transductive"}
+
+
+@pytest.mark.parametrize("how", ["standardize", "row-normalize"])
+def test_inductive_scaling_never_sees_the_test_graphs(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load("motifs")
+    data = data.with_splits(data.splits[0])
+    scaled = []
+    for given in (data, poisoned(data)):
+        monkeypatch.setattr(pipeline, "load", lambda *_, given=given, **__: given)
+        recipe = small("infograph", "motifs", inductive=True, features=how)
+        scaled.append(pipeline.load_for(recipe, "motifs", None).graph.keep_graphs(data.split.train).dense_x())
+    assert torch.equal(*scaled)
+
+
+def test_exported_embeddings_name_their_rows(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
+    import pyarrow.parquet as pq
+
+    path, out = table(tmp_path / "mine.csv"), tmp_path / "run"
+    assert main(["train", "graphcl", str(path), "--epochs", "1", "--channels", "8", "--input", "8", "--out", str(out), "--quiet"]) == 0
+    assert main(["embed", str(out), "--out", str(tmp_path / "z.parquet")]) == 0
+    written = pq.read_table(tmp_path / "z.parquet")
+    assert written.column_names == ["graph", "id", "embedding"]
+    assert written["graph"].to_pylist() == [row for row in range(48) if row != 5]
+    assert written["id"].to_pylist()[0] == "CCO"
+
+
+def test_ones_own_graphs_are_scored_by_what_they_are_labelled_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import networkx as nx
+
+    for name, labels in (("targets", [0.37 * i for i in range(24)]), ("unlabelled", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for i in range(24):
+            nx.write_graphml(nx.cycle_graph(3 + i % 5), folder / f"{i:02}.graphml")
+        if labels:
+            (folder / "labels.csv").write_text("file,value\n" + "".join(f"{i:02}.graphml,{y}\n" for i, y in enumerate(labels)))
+        options = ["--epochs", "1", "--channels", "4", "--out", str(tmp_path / f"run-{name}")]
+        assert main(["train", "infograph", str(folder), *options]) == 0
+    told = capsys.readouterr().out
+    assert "molecules-folds" in told
+    assert "Not scored" in told
+
+
+def test_another_encoder_is_not_told_of_what_it_was_not_given() -> None:
+    from graphssl.cli import _recipe_from
+    from graphssl.flags import TableOptions, flag_class
+
+    recipe = find_recipe("graphcl", "some.csv")
+    assert recipe.expansion == 2
+    assert "for molecules" in recipe.source
+    options = flag_class(object, recipe, TableOptions(), doc="", hidden=("source", "reported"))
+    assert _recipe_from(options(encoder="gcn"), recipe).expansion is None
+    with pytest.raises(ValueError, match="expansion is for encoder gin"):
+        _recipe_from(options(encoder="gcn", expansion=3), recipe)
+
+
+@pytest.mark.parametrize("command", ["train graphcl", "finetune run", "semi infograph-star", "predict run"])
+def test_a_file_that_is_not_there_is_missed_at_once(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.split(), str(tmp_path / "nothing.csv")]) == 2
+    assert "Traceback" not in capsys.readouterr().err

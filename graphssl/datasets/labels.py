@@ -52,8 +52,9 @@ def as_rows(y: Any, num_rows: int, *, regression: bool | None = None) -> tuple[T
     known = numbers[~np.isnan(numbers)]
     if numbers.ndim == 2 and np.isin(known, (0, 1)).all() and not regression:
         return torch.from_numpy(numbers.astype(np.float32)), "labels"
-    many = regression is None and not _are_integers(y) and not are_few(known[known != -1].tolist())
-    if numbers.ndim == 2 or regression or many or (known != np.floor(known)).any():
+    if regression is None:
+        regression = class_names(y) is None and not _are_integers(y) and not are_few(known[known != -1].tolist())
+    if numbers.ndim == 2 or regression or (known != np.floor(known)).any():
         return torch.from_numpy(numbers.astype(np.float32)).reshape(num_rows, -1), "targets"
     classes = np.where(np.isnan(numbers), -1, numbers).astype(np.int64)
     if set(known) == {-1, 1}:
@@ -101,10 +102,12 @@ def class_names(y: Any) -> tuple[str, ...] | None:
 
 def _are_integers(y: Any) -> bool:
     """Whether labels are integers by their type, as PyG's classes are."""
-    if isinstance(y, (Tensor, np.ndarray)):
-        return not (y.is_floating_point() if isinstance(y, Tensor) else y.dtype.kind not in "biu")
-    rows = [row for row in y if row is not None]
-    return bool(rows) and all(isinstance(row, (Tensor, np.ndarray, np.generic)) and _are_integers(np.asarray(row)) for row in rows)
+    if isinstance(y, Tensor):
+        return not y.is_floating_point()
+    if isinstance(y, (np.ndarray, np.generic)):
+        return y.dtype.kind in "biu"
+    rows = [row for row in y if row is not None] if isinstance(y, Sequence) and not isinstance(y, str) else []
+    return bool(rows) and all(_are_integers(row) for row in rows)
 
 
 def _numbers(y: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")  # how a user's own table of molecules may end
 
@@ -34,7 +35,7 @@ def canonical(name: str) -> str:
     Case does not matter, ``_`` and ``-`` are equal, and the aliases are known.
 
     Raises:
-        ValueError: there is no such dataset; the message has the nearest names.
+        ValueError: there is no such dataset; the message has the nearest names, or says that a file or folder here is called so.
 
     Example:
         >>> canonical("Amazon_Photo"), canonical("photo")
@@ -46,6 +47,9 @@ def canonical(name: str) -> str:
         return key
     if key.startswith(("ogbn-", "ogbl-")):
         raise ValueError(f"dataset {name!r}: the OGB sets of one large graph are not yet part of load; known are: {', '.join(DATASETS)}")
+    if Path(name).exists():
+        kind = "folder" if Path(name).is_dir() else "file"
+        raise ValueError(f"unknown dataset {name!r}: there is a {kind} of that name here: write ./{name}")
     near = get_close_matches(key, [*DATASETS, *ALIASES], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are: {', '.join(DATASETS)}"
     raise ValueError(f"unknown dataset {name!r}: {hint}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP, mean_per_graph
-from graphssl.layers import reset_parameters
+from graphssl.layers import SAGEConv, reset_parameters
 from graphssl.losses import info_nce
 from graphssl.objectives.base import Objective, full, several_graphs
 from graphssl.readouts import Readout
@@ -39,7 +39,7 @@ class ADGCL(Objective):
         hidden: width of the MLP over edges.
 
     Raises:
-        ValueError: at construction, an argument out of its range; at the call, a batch of one graph, which has no negative.
+        ValueError: at construction, an argument out of its range, or an encoder without use for edge weights; at the call, a batch of one graph, which has no negative.
 
     Example:
         >>> from graphssl import GIN, Graph, side_by_side
@@ -56,6 +56,11 @@ class ADGCL(Objective):
                 raise ValueError(f"{name} must be positive, got {value}")
         if not reg_lambda >= 0:
             raise ValueError(f"reg_lambda must be 0 or more, got {reg_lambda}")
+        if any(isinstance(module, SAGEConv) and module.aggregation == "max" for module in encoder.modules()):
+            raise ValueError(
+                "encoder must use edge weights, which the augmenter learns, and sage with aggregation 'max' has no use for them; "
+                "allowed: aggregation 'mean', or another encoder"
+            )
         self.encoder, self.reg_lambda, self.tau, self.temperature = encoder, reg_lambda, tau, temperature
         self.augmenter = copy.deepcopy(encoder)
         self.augmenter.readout = Readout("sum", encoder.out_channels)  # not used, so nothing to learn

@@ -46,4 +46,17 @@ DEFAULT = ContextPredictionRecipe(
     "no published recipe",
 )
 
-RECIPES: dict[str, ContextPredictionRecipe] = {}
+TRANSFER = DEFAULT.model_copy(
+    update={
+        "encoder": "gine",
+        "channels": (300,) * 5,
+        "input": 300,
+        "batch_size": 256,
+        "epochs": 100,
+        "protocol": "molecules",
+        "source": "default: the 5x300 network and numbers of snap-stanford/pretrain-gnns, there on two million molecules of ZINC15, whose "
+        "GIN adds bond features without a ReLU",
+    }
+)
+
+RECIPES: dict[str, ContextPredictionRecipe] = {name: TRANSFER for name in ("hiv", "ogbg-molhiv", "nci-5k")}
