@@ -27,9 +27,9 @@ def table() -> str:
 def labels() -> str:
     """What was trained on labels, beside the same network without the rest, as Markdown."""
     records = [r for r in _records() if "arms" in r]
-    head = "| on labels | dataset | metric | labelled rows | seeds | score | beside it | difference, 95 % interval over seeds | note |"
+    head = "| on labels | dataset | metric | labelled rows | seeds | score | beside it | difference, 95 % interval over seeds | at the last epoch | note |"
     rows = sorted(records, key=lambda r: (r["dataset"], r["name"], max(r["labelled_rows"])))
-    return "\n".join([head, "|" + "---|" * 9, *(_arms(r) for r in rows)])
+    return "\n".join([head, "|" + "---|" * 10, *(_arms(r) for r in rows)])
 
 
 def batches() -> str:
@@ -68,8 +68,7 @@ def _records() -> list[dict[str, Any]]:
 
 def _arms(r: dict[str, Any]) -> str:
     (_, first), (name, second) = r["arms"].items()
-    metric, apart = r["metric"], r["difference"]
-    interval = [number(apart[key], metric) for key in ("mean", "low", "high")]
+    metric = r["metric"]
     cells = [
         r["name"],
         r["dataset"],
@@ -78,10 +77,17 @@ def _arms(r: dict[str, Any]) -> str:
         ", ".join(map(str, r["seeds"])),
         f"**{_number(first, metric)}**",
         f"{name}: {_number(second, metric)}",
-        f"{interval[0]} ({interval[1]} to {interval[2]}; {r['better']} is better)",
+        f"{_apart(r['difference'], metric)}; {r['better']} is better",
+        _apart(r["last_epoch_difference"], metric) if "last_epoch_difference" in r else "",
         r["note"],
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _apart(found: dict[str, Any], metric: str) -> str:
+    if found["low"] is None:
+        return f"{number(found['mean'], metric)} (one seed)"
+    return "{} ({} to {})".format(*(number(found[key], metric) for key in ("mean", "low", "high")))
 
 
 def _row(r: dict[str, Any]) -> str:

@@ -141,7 +141,7 @@ def _dispatch(args: list[str]) -> int:
         "finetune": _supervised("finetune"),
         "semi": _supervised("semi"),
         "predict": _supervised("predict"),
-        "list": lambda rest: _list(_parse(List, "list", rest)),
+        "list": _list,
         "show": lambda rest: _show(_parse(Show, "show", rest)),
     }
     if not args or args[0] in ("-h", "--help"):
@@ -168,6 +168,7 @@ def _supervised(command: str) -> Callable[[list[str]], int]:
 
 
 def _parse(cls: type[Any], name: str, args: list[str]) -> Any:
+    check_flags(args, cls, name)
     return tyro.cli(cls, prog=f"graphssl {name}", args=args)
 
 
@@ -191,7 +192,7 @@ def _train(args: list[str]) -> int:
     recipe = find_recipe(method, dataset)
     options = flag_class(TrainOptions, recipe, TableOptions(), doc=f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
     check_flags(args[2:], options, f"train {method}")
-    flags = _parse(options, f"train {method} {dataset}", args[2:])
+    flags = tyro.cli(options, prog=f"graphssl train {method} {dataset}", args=args[2:])
     recipe = _recipe_from(flags, recipe)
     seeds = parse_seeds(flags.seed)
     from graphssl.evaluation.protocols import find_protocol
@@ -328,7 +329,11 @@ def load_data(found: "Run", root: str | None) -> Any:
 # ---------------------------------------------------------------------- list, show
 
 
-def _list(options: List) -> int:
+def _list(args: list[str]) -> int:
+    unknown = [word for word in args if not word.startswith("-") and word not in LISTS]
+    if unknown:
+        raise nearest("list", unknown[0], list(LISTS))
+    options = _parse(List, "list", args)
     rows = LISTS[options.what]()
     if options.json:
         print(json.dumps(rows, indent=2))

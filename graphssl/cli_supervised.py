@@ -80,6 +80,8 @@ class Predict:
     """Seeds of the run whose models predict (else all)."""
     smiles: str | None = None
     """Column of SMILES, where it is not called so."""
+    invalid: Literal["skip", "refuse", "relax"] | None = None
+    """SMILES that cannot be read: list them with the reason, stop at them, or read them leniently (else as the run was trained)."""
     root: str | None = None
     """Folder of the raw data of a dataset by name."""
     force: bool = False
@@ -155,7 +157,7 @@ def predict(args: list[str]) -> int:
     from graphssl.supervised.predicting import predict_new
 
     run = load_models(options.run, seeds=seeds)
-    found = predict_new(run, _dataset(options.data), root=options.root, smiles=options.smiles)
+    found = predict_new(run, _dataset(options.data), root=options.root, smiles=options.smiles, invalid=options.invalid)
     found.write(options.out)
     means = f", means of {len(run.models)} models" if len(run.models) > 1 else ""
     refused = f"; {len(found.refused):,} could not be read, and say why" if found.refused else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import field, fields, make_dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from graphssl.recipes import nearest
 
@@ -75,7 +75,8 @@ def check_flags(args: list[str], options: type[Any], command: str) -> None:
     Raises:
         ValueError: with the nearest known one.
     """
-    kinds = {f.name.replace("_", "-"): f.type for f in fields(options)}
+    hints = get_type_hints(options, include_extras=True)
+    kinds = {f.name.replace("_", "-"): hints[f.name] for f in fields(options) if not _is_positional(hints[f.name])}
     known = [*kinds, *(f"no-{name}" for name, kind in kinds.items() if bool in (kind, *get_args(kind))), "help"]
     for flag, following in zip(args, [*args[1:], ""], strict=False):
         if not flag.startswith("--"):
@@ -86,3 +87,7 @@ def check_flags(args: list[str], options: type[Any], command: str) -> None:
         words = choices(kinds.get(name))
         if words and (joined or following) not in (*words, "None", ""):
             raise nearest(name, joined or following, words)
+
+
+def _is_positional(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and set(get_args(Positional[int])[1:]) <= set(kind.__metadata__)

@@ -486,7 +486,14 @@ def test_a_closed_pipe_is_no_traceback() -> None:
         ("train bgrl zzzzzzzz", "known are: digits, karate, sbm, motifs, cora"),
         ("show grase cora", "did you mean 'grace'?"),
         ("show grace citeser", "did you mean citeseer"),
-        ("list method", "invalid choice 'method'"),
+        ("list dataset", "graphssl: unknown list 'dataset' (did you mean 'datasets'?); known: methods, datasets, "),
+        ("list methods --jsn", "graphssl: unknown option of list 'jsn' (did you mean 'json'?)"),
+        ("show bgrl cora --jsn", "graphssl: unknown option of show 'jsn' (did you mean 'json'?)"),
+        ("embed run --ou z.npy", "graphssl: unknown option of embed 'ou' (did you mean 'out'?)"),
+        ("evaluate run --run r", "graphssl: unknown option of evaluate 'run'"),
+        ("predict run x.csv --invalid relaxed", "graphssl: unknown invalid 'relaxed' (did you mean 'relax'?); known: skip, refuse, relax"),
+        ("train infograph x.csv --invalid drop", "graphssl: unknown invalid 'drop'; known: skip, refuse, relax"),
+        ("train grace karate --aggregation men", "graphssl: unknown aggregation 'men' (did you mean 'mean'?)"),
         ("list", "Missing from graphssl list: {methods,datasets,"),
         ("evaluate", "Missing from graphssl evaluate: PATH Run folder."),
         ("train bgrl karate --lrr 0.1", "unknown option of train bgrl 'lrr' (did you mean 'lr'?); known: root, out,"),
@@ -528,6 +535,17 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 def test_bad_input(command: str, message: str, refused: Callable[..., str]) -> None:
     Path("graph.pt").write_bytes(b"not opened")
     assert message in refused(*command.split())
+
+
+@pytest.mark.parametrize("command", ["train infograph", "finetune run", "show infograph"])
+def test_a_folder_here_that_is_taken_for_a_name(command: str, refused: Callable[..., str]) -> None:
+    Path("gfold").mkdir()
+    Path("plain").write_text("")
+    said = "graphssl: unknown dataset 'gfold': there is a folder of that name here: write ./gfold"
+    Path("run").mkdir()
+    Path("run/run.json").write_text('{"method": "infograph"}')
+    assert refused(*command.split(), "gfold") == said
+    assert refused(*command.split(), "plain") == said.replace("gfold", "plain").replace("a folder", "a file")
 
 
 @pytest.mark.parametrize("args", [(), ("train",), ("train", "bgrl"), ("train", "--epochs", "3"), ("train", "bgrl", "--epochs", "3")])
@@ -707,7 +725,8 @@ def test_no_run_at_all(refused: Callable[..., str]) -> None:
         ("--num-splits 0", "num_splits must be at least 1, got 0"),
         ("--num-splits=-2", "num_splits must be at least 1, got -2"),
         ("--probe knn --protocol fixed", "protocol and num_splits are for the linear probe, got them with probe knn"),
-        ("--probe svm", "invalid choice 'svm'"),
+        ("--probe svm", "graphssl: unknown probe 'svm'"),
+        ("--probe kn", "graphssl: unknown probe 'kn' (did you mean 'knn'?); known: linear, knn, cluster, low-label"),
     ],
 )
 def test_evaluate_refuses(trained: Path, options: str, message: str, refused: Callable[..., str]) -> None:

@@ -42,7 +42,9 @@ from graphssl import (
     train,
 )
 from graphssl.building import encoder_config, make, make_views
-from graphssl.encoders import GAT, build
+from graphssl.encoders import GAT, MPNN, build
+from graphssl.heads import ShortcutMLP
+from graphssl.layers import Linear
 from graphssl.losses import info_nce
 from graphssl.objectives.adgcl import dropped
 from graphssl.objectives.joao import to_simplex
@@ -329,6 +331,7 @@ def test_order_of_graphs_does_not_matter(method: str, options: dict[str, object]
         (lambda: objective("adgcl", temperature=0.0), "temperature must be positive, got 0"),
         (lambda: objective("adgcl", tau=0.0), "tau must be positive, got 0"),
         (lambda: objective("adgcl", reg_lambda=-1.0), "reg_lambda must be 0 or more, got -1"),
+        (lambda: ADGCL(GraphSAGE(3, [4, 4], aggregation="max")), "encoder must use edge weights.* sage with aggregation 'max' has no use"),
         (lambda: MultiView([encoder()], (Identity(), Identity())), "views must be one for each encoder, got 2 views and 1 encoders"),  # type: ignore[list-item]
         (lambda: MultiView([GCN(3, [4]), GCN(3, [5])], (Identity(),) * 2), r"the same widths, got \[4\] and \[5\]"),
         (lambda: MultiView([GCN(3, [4])], (DropNodes(0.1),)), "views must keep all nodes"),
@@ -495,6 +498,7 @@ def test_measuring_moves_nothing_but_the_probabilities() -> None:
     after = net.probabilities.clone()
     net.after_epoch(0.5)  # nothing new was seen
     assert torch.equal(net.probabilities, after)
+    assert net.last is None
 
 
 def test_training_calls_after_each_epoch() -> None:
@@ -569,6 +573,19 @@ def test_embeddings_are_the_sum_of_both_views() -> None:
     z = embed(net, g, level="graph")
     close(z, net.summary(first.pool(h1, g)) + net.summary(second.pool(h2, g)), 1e-5)
     close(z, torch.cat([embed(net, g.keep_graphs(torch.tensor([k])), level="graph") for k in range(6)]), 1e-4)
+
+
+@pytest.mark.parametrize(("act", "linear"), [("relu", Linear), ("prelu", nn.Linear)])
+def test_projection_has_three_layers_and_a_shortcut(act: str, linear: type[nn.Module]) -> None:
+    mlp, x = ShortcutMLP(5, 3, act=act, linear=linear).double(), torch.randn(4, 5, dtype=torch.float64)
+    layers = [part for part in mlp.block if isinstance(part, linear)]
+    assert len(layers) == 3
+    h = x
+    for layer in layers:
+        h = layer(h)
+        h = h.clamp(min=0) + (0.25 if act == "prelu" else 0) * h.clamp(max=0)
+    close(mlp(x), h + mlp.shortcut(x))
+    assert ShortcutMLP(6)(torch.zeros(2, 6)).shape == (2, 6)
 
 
 def test_an_encoder_of_two_views_is_built_again_from_its_record() -> None:
@@ -683,6 +700,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "gin": lambda: GIN(graphs.F, [5, 4], norm="none", act="tanh"),
     "gat": lambda: GAT(graphs.F, [4, 4], heads=2, norm="none", act="tanh"),
     "gine": lambda: GINE(graphs.F, [5, 4], edge_channels=3, norm="none", act="tanh"),
+    "mpnn": lambda: MPNN(graphs.F, [4, 4], edge_channels=3, edge_hidden=5, act="tanh"),
 }
 
 

@@ -12,7 +12,7 @@ from checks import batch_is_one_by_one, close, double, permutation_equivariant, 
 from torch import Tensor, nn
 
 import graphssl.mpnn as mpnn
-from graphssl import Graph, embed, seeded, side_by_side
+from graphssl import ADGCL, Graph, embed, seeded, side_by_side
 from graphssl.adjacency import CSR
 from graphssl.building import encoder_config
 from graphssl.encoders import MPNN, build
@@ -58,7 +58,7 @@ def reference(conv: EdgeConv) -> nn.Module:
 @each_kind
 def test_convolution_is_that_of_pyg(kind: str, graph: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mpnn, "CHUNK", chunk)
-    g = double(ATTRIBUTES[kind](graphs.GRAPHS[graph]()))
+    g = double(replace(ATTRIBUTES[kind](graphs.GRAPHS[graph]()), edge_weight=None))  # PyG's knows no weights
     conv = EdgeConv(graphs.F, 5, edge_channels=B, hidden=7).double()
     theirs = reference(conv)
     nn.init.normal_(conv.bias)
@@ -72,6 +72,38 @@ def test_convolution_is_that_of_pyg(kind: str, graph: str, chunk: int, monkeypat
     attr = g.edge_attr.double()
     for ours, expected in zip(run(lambda x: conv(x, g)), run(lambda x: theirs(x, g.edge_index, attr)), strict=True):
         close(ours, expected, 1e-9)
+
+
+@pytest.mark.parametrize("chunk", [1, 10**9])
+@each_kind
+def test_messages_are_weighed_by_the_edges(kind: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mpnn, "CHUNK", chunk)
+    g = double(ATTRIBUTES[kind](graphs.with_isolated_nodes()))
+    conv = EdgeConv(graphs.F, 3, edge_channels=B, hidden=4).double()
+    nn.init.normal_(conv.bias)
+    plain = conv(g.x, replace(g, edge_weight=None))
+    close(conv(g.x, g.with_weights(torch.ones(g.num_edges, dtype=torch.float64))), plain, 1e-12)
+    close(conv(g.x, g.with_weights(torch.full((g.num_edges,), 0.3, dtype=torch.float64))), plain, 1e-12)
+    w = (torch.rand(g.num_edges, dtype=torch.float64) + 0.2).requires_grad_()
+    assert g.edge_attr is not None
+    x, attr, found = g.dense_x(), g.edge_attr, conv(g.x, g.with_weights(w))
+    for i in range(g.num_nodes):
+        edges = (g.edge_index[1] == i).nonzero().squeeze(1).tolist()
+        total = torch.zeros(3, dtype=torch.float64)
+        for e in edges:
+            matrix = conv.second(torch.relu(conv.first(attr[e]))).view(graphs.F, 3)
+            total = total + w[e] / w[edges].sum() * (x[g.edge_index[0, e]] @ matrix)
+        close(found[i], total + conv.bias, 1e-9)
+    assert torch.autograd.gradcheck(lambda w: conv(g.x, g.with_weights(w)), (w,))
+
+
+@each_kind
+def test_the_augmenter_of_adgcl_learns(kind: str) -> None:
+    parts = [ATTRIBUTES[kind](graphs.undirected(n, m)) for n, m in ((6, 8), (9, 14), (12, 24))]
+    objective = ADGCL(encoder(norm="layer"))  # type: ignore[arg-type]
+    objective(side_by_side(parts)).backward()
+    still = [name for name, p in objective.augmenter.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still
 
 
 def test_both_ways_agree(monkeypatch: pytest.MonkeyPatch) -> None:

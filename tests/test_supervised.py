@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import copy
+import csv
+import json
 import math
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -15,14 +21,18 @@ from checks import close
 from torch import Tensor, nn
 
 from graphssl import GIN, Dataset, Graph, GraphBatches, Split, fit, seeded, side_by_side
+from graphssl.cli import main
 from graphssl.datasets import contextual_sbm
 from graphssl.encoders import GNN
 from graphssl.evaluation.metrics import measure
 from graphssl.losses import node_graph_jsd
+from graphssl.progress import Silent
+from graphssl.runs import load_run
 from graphssl.supervised import InfoGraphStar, PairedBatches, Supervised, draw_labels, finetune, predict, supervised_loss
 from graphssl.supervised.compare import paired, spread
 from graphssl.supervised.infograph_star import Pair
 from graphssl.supervised.labels import Cycled, labelled_batches
+from graphssl.supervised.models import load_models
 from graphssl.supervised.objective import supervise
 from graphssl.supervised.options import SemiRecipe
 from graphssl.supervised.predicting import shown
@@ -554,3 +564,265 @@ def test_shown_probabilities() -> None:
     close(shown(logits, "multilabel"), logits.sigmoid(), 1e-6)
     close(shown(torch.zeros(1, 3), "classification"), torch.full((1, 3), 1 / 3), 1e-6)
     assert torch.equal(shown(logits, "regression"), logits)
+
+
+# ---------------------------------------------------------------------- the commands
+
+
+QUICK_FLAGS = ("--epochs", 2, "--num-splits", 2, "--batch-size", 8, "--quiet")
+
+
+def call(*args: object) -> int:
+    """The command inside this process; its exit code."""
+    try:
+        return main([str(a) for a in args])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def graph_folder(folder: Path, num: int = 30, extra: bool = False) -> Path:
+    """Rings and paths as files, with their labels beside them; ``extra`` adds an attribute to nodes."""
+    folder.mkdir()
+    lines = ["file,ring"]
+    for k in range(num):
+        n = 4 + k // 2 % 6
+        graph = nx.cycle_graph(n) if k % 2 else nx.path_graph(n)
+        if extra:
+            nx.set_node_attributes(graph, {node: float(node) for node in graph}, "place")
+        nx.write_gml(graph, folder / f"g{k:02}.gml")
+        lines.append(f"g{k:02},{k % 2}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of graphs, and a run of two seeds that was trained on it; tests leave them as they are."""
+    place = tmp_path_factory.mktemp("supervised")
+    graph_folder(place / "rings")
+    graph_folder(place / "others", extra=True)
+    flags = ("--channels", 4, 4, "--epochs", 1, "--seed", "0..1", "--num-splits", 2, "--quiet")
+    assert call("train", "infograph", place / "rings", *flags, "--out", place / "run") == 0
+    assert call("finetune", place / "run", place / "rings", *QUICK_FLAGS, "--seed", "0..1", "--out", place / "tuned") == 0
+    return place
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a command that must be refused: code 2, one message on standard error, nothing on standard output, nothing written."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(*args: object) -> str:
+        capfd.readouterr()
+        before = sorted(tmp_path.rglob("*"))
+        code = call(*args)
+        out, err = capfd.readouterr()
+        own = [line for line in err.splitlines() if line.startswith("graphssl: ")]
+        assert (code, out, len(own)) == (2, "", 1), f"{code} {out} {err}"
+        assert "Traceback" not in err
+        assert sorted(tmp_path.rglob("*")) == before, "something was written"
+        return own[0]
+
+    return check
+
+
+def test_finetune_leaves_the_folder_that_is_documented(place: Path) -> None:
+    out = place / "tuned"
+    parts = [f"seed-{seed}-split-{i}" for seed in range(2) for i in range(2)]
+    assert sorted(p.name for p in out.iterdir()) == sorted(["run.json", "score.json", *parts])
+    assert all(sorted(p.name for p in (out / part).iterdir()) == ["history.csv", "model.safetensors", "predictions.csv"] for part in parts)
+    record, score = (json.loads((out / name).read_text()) for name in ("run.json", "score.json"))
+    assert (record["kind"], record["interrupted"], record["setting"]) == ("finetune", False, "transductive")
+    assert record["pretrained"]["seeds"] == {"0": 0, "1": 1}
+    assert record["options"]["epochs"] == 2
+    assert list(score["arms"]) == ["fine-tuned", "from scratch"]
+    assert (score["metric"], score["better"], score["selected"], score["n_seeds"], score["n_splits"]) == (
+        "accuracy",
+        "higher",
+        "last",
+        2,
+        2,
+    )
+    for arm in score["arms"].values():
+        assert arm["mean"] == pytest.approx(np.mean(arm["values"]))
+        assert arm["last_epoch"]["mean"] == arm["mean"]
+    means = [np.mean(arm["values"], axis=1) for arm in score["arms"].values()]
+    assert score["difference"]["per_seed"] == pytest.approx(list(means[0] - means[1]))
+    with open(out / "seed-0-split-1" / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [f"g{k:02}.gml" for k in range(30)]
+    assert all(0 < float(row["class"]) < 1 for row in rows)
+    test = [row for row in rows if row["part"] == "test"]
+    right = [(float(row["class"]) > 0.5) == (int(row["row"]) % 2 == 1) for row in test]
+    assert np.mean(right) == score["arms"]["fine-tuned"]["values"][0][1]
+    assert {row["label_seen"] for row in test} == {"0"}
+    with open(out / "seed-0-split-0" / "history.csv", newline="") as file:
+        assert [(row["arm"], row["epoch"]) for row in csv.DictReader(file)] == [
+            (arm, str(epoch)) for arm in score["arms"] for epoch in (1, 2)
+        ]
+
+
+def test_json_is_score_json_and_seeds_may_come_in_any_order(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("finetune", place / "run", place / "rings", *QUICK_FLAGS, "--seed", "1", "--json", "--out", tmp_path / "one") == 0
+    shown_now = capsys.readouterr().out
+    assert shown_now == (tmp_path / "one" / "score.json").read_text()
+    one, both = json.loads(shown_now), json.loads((place / "tuned" / "score.json").read_text())
+    assert one["difference"]["low"] is None
+    assert one["arms"]["from scratch"]["values"] == both["arms"]["from scratch"]["values"][1:]
+    assert json.loads((tmp_path / "one" / "run.json").read_text())["pretrained"]["seeds"] == {"1": 0}, "the first seed takes the first run"
+
+
+def test_the_table_has_both_rows_and_their_difference(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = (*QUICK_FLAGS[:-1], "--labels", 0.5, "--freeze", "--seed", "0,1", "--out", tmp_path / "r")
+    assert call("finetune", place / "run", place / "rings", *flags) == 0
+    told = capsys.readouterr()
+    text = " ".join(re.sub("[│┃]", " ", told.out).split())
+    for words in (
+        "fine-tuned",
+        "the same network from scratch",
+        "Difference: ",
+        "95 % interval over 2 seeds",
+        "50 % of the training labels",
+    ):
+        assert words in text, words
+    assert "fine-tuned, seed 0, split 1 of 2" in told.err
+    tuned, start = (load_models(tmp_path / "r").models[0].encoder, load_run(place / "run").encoder)
+    assert states_equal(tuned, start)
+
+
+def test_folds_in_place_of_the_datasets_splits(place: Path, tmp_path: Path) -> None:
+    flags = ("--epochs", 1, "--folds", 3, "--quiet", "--out", tmp_path / "r")
+    assert call("finetune", place / "run", place / "rings", *flags) == 0
+    record = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert [part["split"] for part in record["parts"].values()] == [f"stratified-3-fold-{i}" for i in range(3)]
+
+
+def test_predict_is_the_mean_of_the_models(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "p.csv"
+    assert call("predict", place / "tuned", place / "rings", "--out", out) == 0
+    assert "30 rows" in capsys.readouterr().out
+    columns = []
+    for part in ("seed-0-split-0", "seed-0-split-1", "seed-1-split-0", "seed-1-split-1"):
+        with open(place / "tuned" / part / "predictions.csv", newline="") as file:
+            columns.append([float(row["class"]) for row in csv.DictReader(file)])
+    with open(out, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["row", "id", "class", "reason"]
+    assert [float(row["class"]) for row in rows] == pytest.approx(np.mean(columns, axis=0), abs=1e-5)
+    assert call("predict", place / "tuned", place / "rings", "--seed", 1, "--out", out, "--force") == 0
+    with open(out, newline="") as file:
+        assert [float(row["class"]) for row in csv.DictReader(file)] == pytest.approx(np.mean(columns[2:], axis=0), abs=1e-5)
+
+
+def test_semi_from_the_command(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--channels", 4, 4, "--labels", 0.3, "--seed", "0..1", *QUICK_FLAGS, "--unlabelled-batch", 8)
+    assert call("semi", "infograph-star", place / "rings", *flags, "--out", tmp_path / "s") == 0
+    assert "the same network on the labels alone" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    score, record = (json.loads((tmp_path / "s" / name).read_text()) for name in ("score.json", "run.json"))
+    assert (score["kind"], score["setting"], score["labels"], score["labelled_rows"]) == ("semi", "inductive", 0.3, [8])
+    assert record["options"]["tie"] == "layers"
+    assert call("predict", tmp_path / "s", place / "rings", "--out", tmp_path / "p.csv") == 0
+    off = (*flags, "--weight", 0, "--unsupervised", 0, "--json", "--out", tmp_path / "off")
+    capsys.readouterr()
+    assert call("semi", "infograph-star", place / "rings", *off) == 0
+    same = json.loads(capsys.readouterr().out)["arms"]
+    first, second = same.values()
+    assert first == second, "without its terms it is the labels alone"
+
+
+BAD = [
+    ("finetune RUN RINGS --labels 2", "labels: Input should be less than or equal to 1"),
+    ("finetune RUN RINGS --epochs 0", "epochs: "),
+    ("finetune RUN RINGS --label 0.1", "did you mean 'labels'?"),
+    ("finetune RUN RINGS --error huber", "unknown error 'huber'"),
+    ("finetune RUN RINGS --seed 0..x", "seed: "),
+    ("finetune RUN RINGS --num-splits 11", "num_splits: rings has 10 splits, got 11"),
+    ("finetune RUN RINGS --out RUN", "exists already"),
+    ("finetune RUN OTHERS", "the run was trained on"),
+    ("finetune RUN mutagg", "unknown dataset 'mutagg'"),
+    ("finetune TUNED RINGS", "is not a folder of a pre-trained run"),
+    ("finetune nowhere RINGS", "is not a folder of a pre-trained run"),
+    ("evaluate TUNED", "is a finetune run"),
+    ("predict RUN RINGS", "is not a fine-tuned run"),
+    ("predict nowhere RINGS", "is not a run folder"),
+    ("predict TUNED RINGS --out p.txt", "must end in .csv"),
+    ("predict TUNED RINGS --out a/p.csv", "there is no folder"),
+    ("predict TUNED RINGS --seed 5", "seed: the run has seeds 0, 1, got 5"),
+    ("predict TUNED OTHERS", "the run was trained on"),
+    ("predict TUNED RINGS --smiles s", "smiles names a column"),
+    ("predict TUNED karate", "karate is node-level"),
+    ("semi infograph-star cora", "cora is node-level"),
+    ("semi infograph-star RINGS --weight -1", "weight: "),
+    ("semi infograph-star RINGS --channels 4 4 --jk last", "jk='cat'"),
+    ("semi infograph-star RINGS --encoder gine", "edge attributes"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), BAD, ids=[command for command, _ in BAD])
+def test_bad_input(command: str, message: str, place: Path, refused: Callable[..., str]) -> None:
+    paths = {"RUN": "run", "RINGS": "rings", "OTHERS": "others", "TUNED": "tuned"}
+    assert message in refused(*(place / paths[word] if word in paths else word for word in command.split()))
+
+
+def test_damaged_models_are_refused(place: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(place / "tuned", copied)
+    file = copied / "seed-1-split-0" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert "its checksum is not" in refused("predict", copied, place / "rings")
+    file.unlink()
+    assert "is missing or damaged" in refused("predict", copied, place / "rings")
+
+
+@pytest.mark.parametrize("during", [0, 1])
+def test_ctrl_c_keeps_the_seeds_that_are_done(
+    during: int, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def step(self: Silent, seed: int, step: object) -> None:
+        if seed == during:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Silent, "step", step)
+    out = tmp_path / "r"
+    assert call("finetune", place / "run", place / "rings", *QUICK_FLAGS, "--seed", "0..1", "--out", out) == 130
+    assert out.exists() == bool(during)
+    if during:
+        assert sorted(p.name for p in out.iterdir()) == ["run.json", "score.json", "seed-0-split-0", "seed-0-split-1"]
+        assert json.loads((out / "run.json").read_text())["interrupted"] is True
+        assert json.loads((out / "score.json").read_text())["seeds"] == [0]
+        assert len(load_models(out).models) == 2
+        assert "stopped after seed 0" in capsys.readouterr().err
+    else:
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_from_a_table_with_broken_rows_to_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three commands: pre-train, fine-tune, predict; targets are missing here and there, and absent in the new table."""
+    pytest.importorskip("rdkit")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    chains = ["C" * int(n) + end for n in range(1, 21) for end in ("O", "N", "c1ccccc1")]
+    rows = [[text, f"{len(text) + rng.normal():.2f}" if k % 7 else "", f"{-len(text)}" if k % 5 else ""] for k, text in enumerate(chains)]
+    for place_of, broken in ((5, "C1CC"), (20, ""), (33, "CN(C)(C)(C)C")):
+        rows[place_of][0] = broken
+    (tmp_path / "mine.csv").write_text("\n".join(["smiles,size,minus", *(",".join(row) for row in rows)]))
+    (tmp_path / "new.csv").write_text("\n".join(["name,SMILES,remark", "a,CCCO,x", "b,not a molecule,y", "c,CCN,z"]))
+    small = ("--channels", 8, 8, "--input", 8, "--batch-size", 16, "--epochs", 1, "--quiet")
+    assert call("train", "infograph", "mine.csv", *small, "--split", "random", "--num-splits", 1) == 0
+    assert call("finetune", "runs/infograph-mine-1", "mine.csv", "--epochs", 3, "--num-splits", 1, "--quiet") == 0
+    assert call("predict", "runs/finetune-infograph-mine-1", "new.csv", "--out", "predictions.csv") == 0
+    with open("predictions.csv", newline="") as file:
+        told = list(csv.DictReader(file))
+    assert [(row["row"], row["id"]) for row in told] == [("0", "CCCO"), ("1", "not a molecule"), ("2", "CCN")]
+    assert [bool(row["reason"]) for row in told] == [False, True, False]
+    assert (told[1]["size"], told[1]["minus"]) == ("", "")
+    assert all(math.isfinite(float(told[k][name])) for k in (0, 2) for name in ("size", "minus"))
+    score = json.loads(Path("runs/finetune-infograph-mine-1/score.json").read_text())
+    assert (score["metric"], score["better"], score["selected"]) == ("rmse", "lower", "best validation")
+    with open("runs/finetune-infograph-mine-1/seed-0/predictions.csv", newline="") as file:
+        own = list(csv.DictReader(file))
+    assert len(own) == 57
+    assert not {"5", "20", "33"} & {row["row"] for row in own}
+    assert next(row for row in own if row["row"] == "34")["id"] == chains[34]

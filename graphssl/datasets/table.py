@@ -47,7 +47,7 @@ def canonical(name: str) -> str:
         return key
     if key.startswith(("ogbn-", "ogbl-")):
         raise ValueError(f"dataset {name!r}: the OGB sets of one large graph are not yet part of load; known are: {', '.join(DATASETS)}")
-    if Path(name).exists():
+    if name.strip() and Path(name).exists():
         kind = "folder" if Path(name).is_dir() else "file"
         raise ValueError(f"unknown dataset {name!r}: there is a {kind} of that name here: write ./{name}")
     near = get_close_matches(key, [*DATASETS, *ALIASES], n=3, cutoff=0.5)

@@ -15,10 +15,10 @@ from graphssl.batches import GraphBatches
 from graphssl.datasets import Dataset, load
 from graphssl.datasets.columns import read_table
 from graphssl.datasets.dataset import Task
-from graphssl.datasets.molecules import Refused, smiles_graphs
+from graphssl.datasets.molecules import Refused, listed, smiles_graphs
 from graphssl.datasets.splits import Split
 from graphssl.datasets.table import is_table
-from graphssl.datasets.tables import smiles_name
+from graphssl.datasets.tables import INVALID, smiles_name
 from graphssl.files import written
 from graphssl.graph import Graph
 from graphssl.supervised.models import Predictor
@@ -60,7 +60,9 @@ class Predictions:
             writer.writerows(self.lines())
 
 
-def predict_new(run: Predictor, data: str, *, root: str | None = None, smiles: str | None = None) -> Predictions:
+def predict_new(
+    run: Predictor, data: str, *, root: str | None = None, smiles: str | None = None, invalid: str | None = None
+) -> Predictions:
     """Predictions of a fine-tuned run, the mean over its models (of probabilities, where they are), for new data.
 
     Args:
@@ -69,22 +71,28 @@ def predict_new(run: Predictor, data: str, *, root: str | None = None, smiles: s
             :func:`graphssl.load` knows.
         root: of the raw data of a dataset by name.
         smiles: the column of SMILES; without it that of the training data, or the one that is called so.
+        invalid: ``"skip"`` tells of SMILES that cannot be read, with the reason; ``"refuse"`` raises an error; ``"relax"`` is ``"skip"`` but
+            for those that only break rdkit's rules of valence. Without it ``"relax"`` where the run was trained so, else ``"skip"``.
 
     Raises:
         ValueError: data that cannot be read, or other features than the run was trained on.
     """
+    if invalid not in (None, *INVALID):
+        raise ValueError(f"invalid must be one of {', '.join(INVALID)}, got {invalid!r}")
     columns = tuple(run.record["target"]["columns"])
     if is_table(data):
         table, chosen = read_table(data), run.record.get("columns", {})
         usual = chosen.get("smiles") if chosen.get("smiles") in table.names else None
         column = table.column(smiles or usual or smiles_name(table), "smiles")
         texts = [text or "" for text in column.text]
-        graph, rows, refused = smiles_graphs(texts, relax=chosen.get("invalid") == "relax")
+        graph, rows, refused = smiles_graphs(texts, relax=(invalid or chosen.get("invalid")) == "relax")
+        if refused and invalid == "refuse":
+            raise ValueError(f"data: {len(refused):,} of {len(texts):,} SMILES could not be read: {listed(refused)}")
         check_features(run.record["encoder"], graph, data, run.record["dataset"])
         values = _mean(run, GraphBatches(graph, PASS, shuffle=False))
         return Predictions(columns, values, rows, tuple(texts[row] for row in rows.tolist()), tuple(refused))
-    if smiles is not None:
-        raise ValueError(f"smiles names a column, and {data} is not a CSV or Parquet file")
+    if smiles is not None or invalid is not None:
+        raise ValueError(f"{'invalid' if smiles is None else 'smiles'} is for a table of SMILES, and {data} is not a CSV or Parquet file")
     features = run.record["features"]
     if "standardize" in features["scaling"] and data != run.record["dataset"]:
         raise ValueError(f"data: the run standardised the features of {run.record['dataset']}, which cannot be repeated on {data}")

@@ -57,15 +57,16 @@ def arms_table(record: dict[str, Any], out: Path) -> None:
         label = record["name"] if place == 0 else f"the same network {name}"
         table.add_row(label, *(_cell(value, shares) for value in cells), style="bold" if place == 0 else None)
     console.print(table)
-    console.print(_difference(record, shares), highlight=False)
+    console.print(_difference("Difference", record["difference"], record, shares), highlight=False)
+    if record["selected"] == "best validation":
+        console.print(_difference("At the last epoch", record["last_epoch_difference"], record, shares), highlight=False)
     console.print(f"Run folder: {out}; graphssl predict {out} FILE predicts with it", highlight=False)
 
 
-def _difference(record: dict[str, Any], shares: bool) -> str:
-    found = record["difference"]
+def _difference(what: str, found: dict[str, Any], record: dict[str, Any], shares: bool) -> str:
     if found["mean"] is None:
         return "The metric is undefined on the test rows of some split: they hold one class."
-    text = f"Difference: {_cell(found['mean'], shares, sign=True)}"
+    text = f"{what}: {_cell(found['mean'], shares, sign=True)}"
     if found["low"] is None:
         return f"{text} (one seed: no interval)."
     low, high = (_cell(found[end], shares, sign=True) for end in ("low", "high"))

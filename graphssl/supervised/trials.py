@@ -137,6 +137,7 @@ def score_record(trials: Trials, done: Sequence[Done]) -> dict[str, Any]:
             for arm in trials.arms
         },
         "difference": paired(values[first], values[second]),
+        "last_epoch_difference": paired(last[first], last[second]),
         "peak_rss_mb": round(peak_rss_mb(), 1),
     }
 
