@@ -27,7 +27,8 @@ def table() -> str:
 def labels() -> str:
     """What was trained on labels, beside the same network without the rest, as Markdown."""
     records = [r for r in _records() if "arms" in r]
-    head = "| on labels | dataset | metric | labelled rows | seeds | score | beside it | difference, 95 % interval over seeds | at the last epoch | note |"
+    columns = ("on labels", "dataset", "metric", "labelled rows", "seeds", "score", "beside it", "difference (95 % over seeds)")
+    head = f"| {' | '.join(columns)} | at the last epoch | note |"
     rows = sorted(records, key=lambda r: (r["dataset"], r["name"], max(r["labelled_rows"])))
     return "\n".join([head, "|" + "---|" * 10, *(_arms(r) for r in rows)])
 

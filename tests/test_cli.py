@@ -492,7 +492,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
         ("embed run --ou z.npy", "graphssl: unknown option of embed 'ou' (did you mean 'out'?)"),
         ("evaluate run --run r", "graphssl: unknown option of evaluate 'run'"),
         ("predict run x.csv --invalid relaxed", "graphssl: unknown invalid 'relaxed' (did you mean 'relax'?); known: skip, refuse, relax"),
-        ("train infograph x.csv --invalid drop", "graphssl: unknown invalid 'drop'; known: skip, refuse, relax"),
+        ("finetune run x.csv --invalid drop", "graphssl: unknown invalid 'drop'; known: skip, refuse, relax"),
         ("train grace karate --aggregation men", "graphssl: unknown aggregation 'men' (did you mean 'mean'?)"),
         ("list", "Missing from graphssl list: {methods,datasets,"),
         ("evaluate", "Missing from graphssl evaluate: PATH Run folder."),
@@ -528,7 +528,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
         ("train bgrl karate --seed=-1", "got '-1'"),
         ("train bgrl karate --seed 99999999999999999999", "got '99999999999999999999'"),
         ("train bgrl nowhere.npz", "/nowhere.npz"),
-        ("train bgrl ./nowhere", "graphssl: there is no file "),
+        ("train bgrl ./nowhere", "graphssl: dataset: there is no file "),
         ("train bgrl graph.pt", "graphssl: graph.pt is not an .npz file: a pickle can run any code"),
     ],
 )

@@ -525,9 +525,9 @@ def test_draws_follow_the_probabilities() -> None:
     z1, z2 = (net.projectors[0](net.graphs(part)) for part in (g, DropEdges(1.0)(g)))
     close(net(g), info_nce(z1, z2, tau=0.2, decoupled=True, symmetric=False), 1e-5)
     net.probabilities.copy_(torch.tensor([0.5, 0.25, 0.25]))
-    for _ in range(100):
+    for _ in range(40):
         net(g)
-    share = torch.bincount(torch.cat(seen[1:]), minlength=3) / 800
+    share = torch.bincount(torch.cat(seen[1:]), minlength=3) / 320
     close(share, net.probabilities, 0.1)
 
 
@@ -665,7 +665,7 @@ def test_the_price_keeps_edges() -> None:
     assert contrast_of(net, g, 0)[1] < share
     trained = objective("adgcl", reg_lambda=50.0)
     start = contrast_of(trained, many(), 0)[1]
-    fit(trained, GraphBatches(many(), 16), epochs=40, lr=0.01)
+    fit(trained, GraphBatches(many(), 16), epochs=15, lr=0.03)
     assert contrast_of(trained, many(), 0)[1] < 0.5 * start
 
 

@@ -277,10 +277,13 @@ def test_two_classes_are_scored_by_roc_auc_and_words_are_classes_in_order(tmp_pa
         words = load(path, targets="word", split="stratified")
     assert "0 = 'no', 1 = 'yes'" in caplog.text
     assert (words.metric, words.y[:3].tolist(), words.num_classes) == ("roc_auc", [0, 1, -1], 2)
+    assert words.classes == ("no", "yes")
     for split in words.splits:
         assert (words.y[split.train] == 1).sum() == (words.y[split.train] == 0).sum() == 8
     numbers = load(path, targets="number", split="random")
     assert (numbers.metric, numbers.y[:3].tolist(), numbers.num_classes) == ("accuracy", [1, 0, 2], 3)
+    assert numbers.classes == ("1", "3", "7"), "whole numbers are numbered anew, and named as they stood"
+    assert load(alkanes(tmp_path / "plain.csv", "smiles,y", "{s},1"), targets="y").classes is None
     assert len(numbers.splits) == 5
     assert load(path, targets="number", split="random", seed=1).split.hash != numbers.split.hash
 
@@ -317,7 +320,7 @@ def test_default_split_is_by_scaffold_and_random_where_that_cannot_be(tmp_path: 
         ("smiles,y\nCCO,1", {"split": "scafold"}, "split must be scaffold, random, stratified or a column of t.csv, got 'scafold'"),
         ("a,y\nCCO,1", {}, "smiles: t.csv has no column that is called so.*'a', 'y'"),
         ("smiles,y\nC1CC,1\nxx,2", {}, "none of the 2 SMILES could be read: row 0 'C1CC'"),
-        ("smiles,y\nCCO,words\nCC,other", {"targets": "y"}, "'y' must hold numbers; it is text in 2 rows, first 'words' in row 0"),
+        ("smiles,y\nCCO,a\nCC,b\nC,c\nN,d\nO,e", {"targets": "y"}, "'y' must hold numbers; it is text in 5 rows, first 'a' in row 0"),
         ("smiles,y,z\nCCO,1,a\nCC,2,b", {"targets": ["y", "z"]}, "'z' must hold numbers; it is text"),
         ("smiles,y\nCCO,1\nCC,>10\nC,3", {"targets": "y"}, "'y' must hold numbers; it is text in 1 rows, first '>10' in row 1"),
         ("smiles,y\nCCO,inf\nCC,0.5", {}, "'y' is infinite in row 0"),

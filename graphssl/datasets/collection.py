@@ -50,8 +50,8 @@ def from_graphs(
     Args:
         graphs: at least one: a list, a PyG dataset, or a PyG ``Batch`` or :class:`Graph` that holds them side by side.
         y: ``[G]`` or ``[G, T]``; without it the graphs' own.
-        metric: one of Dataset's; without it accuracy for classes, also for two (a table of molecules has ROC-AUC there), ROC-AUC for several
-            labels and RMSE for targets. ``"rmse"`` and ``"mae"`` make targets of whole numbers, any other makes classes of them.
+        metric: one of Dataset's; without it accuracy for classes, also for two (a table of molecules has ROC-AUC there), ROC-AUC for
+            several labels and RMSE for targets. ``"rmse"`` and ``"mae"`` make targets of whole numbers, any other makes classes of them.
         ids: name of each graph.
         targets: name of each column of ``y``.
         name: of the dataset.

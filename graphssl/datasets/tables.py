@@ -70,8 +70,8 @@ def from_table(
         split: ``"scaffold"`` (:func:`scaffold_split`, the default where it can be made), ``"random"`` (five of 80/10/10), ``"stratified"``
             (likewise, in each class), or a column of train, valid and test (an empty cell: in no part).
         task: ``"classification"``, ``"multilabel"`` or ``"regression"``. Without it: columns of nothing but 0 and 1 are labels; a single
-            column of whole numbers or words holds classes (in sorted order, named in ``classes``) where there are at most 4 different ones, or
-            at most 20 with five rows each on average; all else is regression.
+            column of whole numbers or words holds classes (in sorted order, named in ``classes``) where there are at most 4 different ones,
+            or at most 20 with five rows each on average; all else is regression.
         metric: without it ``roc_auc`` for two classes (a list or folder of graphs has accuracy there) and for labels, ``accuracy`` for more
             classes, ``rmse`` for regression.
         invalid: what becomes of a SMILES that cannot be read: ``"skip"`` leaves the row out and logs a warning with the rows and reasons,

@@ -39,7 +39,8 @@ class ADGCL(Objective):
         hidden: width of the MLP over edges.
 
     Raises:
-        ValueError: at construction, an argument out of its range, or an encoder without use for edge weights; at the call, a batch of one graph, which has no negative.
+        ValueError: at construction, an argument out of its range, or an encoder without use for edge weights; at the call, a batch of one
+            graph, which has no negative.
 
     Example:
         >>> from graphssl import GIN, Graph, side_by_side

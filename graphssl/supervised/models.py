@@ -47,7 +47,7 @@ def target_record(data: Dataset) -> dict[str, Any]:
 
 
 def columns(data: Dataset) -> list[str]:
-    """Names of the columns of predictions: a target each; ``kind=red`` for the probability of a class, of two classes that of the second."""
+    """Names of the columns of predictions: a target each; ``kind=red`` for a class, of two classes the second."""
     if data.task != "classification":
         return list(data.targets or (f"target_{i}" for i in range(data.num_classes)))
     name = data.targets[0] if data.targets else "class"

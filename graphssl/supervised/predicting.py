@@ -71,8 +71,8 @@ def predict_new(
             :func:`graphssl.load` knows.
         root: of the raw data of a dataset by name.
         smiles: the column of SMILES; without it that of the training data, or the one that is called so.
-        invalid: ``"skip"`` tells of SMILES that cannot be read, with the reason; ``"refuse"`` raises an error; ``"relax"`` is ``"skip"`` but
-            for those that only break rdkit's rules of valence. Without it ``"relax"`` where the run was trained so, else ``"skip"``.
+        invalid: ``"skip"`` tells of SMILES that cannot be read, with the reason; ``"refuse"`` raises an error; ``"relax"`` is ``"skip"``
+            but for those that only break rdkit's rules of valence. Without it ``"relax"`` where the run was trained so, else ``"skip"``.
 
     Raises:
         ValueError: data that cannot be read, or other features than the run was trained on.
