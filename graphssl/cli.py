@@ -188,7 +188,8 @@ def _train(args: list[str]) -> int:
         return 0 if asked else 2
     method = find_method(args[0])
     dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
-    check_there(dataset)
+    if not {"-h", "--help"} & set(args):
+        check_there(dataset)
     recipe = find_recipe(method, dataset)
     options = flag_class(TrainOptions, recipe, TableOptions(), doc=f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
     check_flags(args[2:], options, f"train {method}")

@@ -86,7 +86,7 @@ def check_flags(args: list[str], options: type[Any], command: str) -> None:
             raise nearest(f"option of {command}", name, known[:-1])
         words = choices(kinds.get(name))
         if words and (joined or following) not in (*words, "None", ""):
-            raise nearest(name, joined or following, words)
+            raise nearest(name, joined or following, list(words))
 
 
 def _is_positional(kind: Any) -> bool:

@@ -175,11 +175,16 @@ def level_of_recipe(method: str, name: str) -> str:
     return "graph" if levels(method) == ("graph",) else "node"
 
 
+def width(recipe: Recipe) -> int:
+    """Features of the fake data: twenty, or as many as there are types to tell."""
+    return max(20, getattr(recipe, "num_types", None) or 0)
+
+
 def fake(recipe: Recipe, method: str, name: str) -> Graph | GraphBatches:
     """A small graph, or two for a data set of several, with as many features as the recipes' cheapest; at graph level ten."""
     if level_of_recipe(method, name) == "graph":
         types = [torch.randint(20, (12 + k,), generator=torch.Generator().manual_seed(k)) for k in range(10)]
-        parts = [graphs.path(len(kinds)).with_x(torch.eye(20)[kinds]) for kinds in types]
+        parts = [graphs.path(len(kinds)).with_x(torch.eye(width(recipe))[kinds]) for kinds in types]
         parts = [replace(g, edge_attr=torch.ones(g.num_edges, EDGES)) for g in parts] if recipe.encoder in TAKES_EDGES else parts
         return GraphBatches(parts, 5)
     first, second = (contextual_sbm(30, 3, 20, degree=6, seed=k).graph for k in range(2))
@@ -191,7 +196,7 @@ def fake(recipe: Recipe, method: str, name: str) -> Graph | GraphBatches:
 @each_recipe
 def test_recipe_takes_two_steps(method: str, name: str, recipe: Recipe) -> None:
     torch.manual_seed(0)
-    net = make(method, recipe, 20, EDGES)
+    net = make(method, recipe, width(recipe), EDGES)
     before = [p.clone() for p in net.encoder.parameters()]
     data = fake(recipe, method, name)
     steps = 2 if isinstance(data, Graph) else 2 * len(data)
@@ -231,7 +236,7 @@ def test_recipe_is_honest(method: str, name: str, recipe: Recipe) -> None:
 @each_recipe
 def test_recipe_reaches_the_objective(method: str, name: str, recipe: Recipe) -> None:
     """Each number of the method's own, and the encoder's shape, arrive where they are used."""
-    net = make(method, recipe, 20, EDGES)
+    net = make(method, recipe, width(recipe), EDGES)
     assert net.encoder.channels == list(recipe.channels)
     views = 2 if isinstance(recipe, Diffused) else 1
     assert net.encoder.out_channels == views * (sum(recipe.channels) if recipe.jk == "cat" else recipe.channels[-1])

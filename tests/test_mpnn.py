@@ -86,7 +86,7 @@ def test_messages_are_weighed_by_the_edges(kind: str, chunk: int, monkeypatch: p
     close(conv(g.x, g.with_weights(torch.full((g.num_edges,), 0.3, dtype=torch.float64))), plain, 1e-12)
     w = (torch.rand(g.num_edges, dtype=torch.float64) + 0.2).requires_grad_()
     assert g.edge_attr is not None
-    x, attr, found = g.dense_x(), g.edge_attr, conv(g.x, g.with_weights(w))
+    x, attr, found = g.dense_x(), g.edge_attr.double(), conv(g.x, g.with_weights(w))
     for i in range(g.num_nodes):
         edges = (g.edge_index[1] == i).nonzero().squeeze(1).tolist()
         total = torch.zeros(3, dtype=torch.float64)

@@ -32,7 +32,7 @@ from graphssl.supervised import InfoGraphStar, PairedBatches, Supervised, draw_l
 from graphssl.supervised.compare import paired, spread
 from graphssl.supervised.infograph_star import Pair
 from graphssl.supervised.labels import Cycled, labelled_batches
-from graphssl.supervised.models import load_models
+from graphssl.supervised.models import load_models, target_record
 from graphssl.supervised.objective import supervise
 from graphssl.supervised.options import SemiRecipe
 from graphssl.supervised.predicting import shown
@@ -558,6 +558,17 @@ def test_spread_and_paired_difference() -> None:
     assert spread([[None, 1.0]]) == {"mean": None, "std_splits": None, "std_seeds": None}
 
 
+def test_columns_say_of_which_class_the_probability_is() -> None:
+    data = rings_and_paths()
+    assert target_record(data)["columns"] == ["class=1"]
+    assert target_record(data)["classes"] is None
+    named = replace(data, classes=("path", "ring"), targets=("kind",))
+    assert (target_record(named)["columns"], target_record(named)["classes"]) == (["kind=ring"], ["path", "ring"])
+    three = replace(data, y=torch.arange(24) % 3, classes=("a", "b", "c"))
+    assert target_record(three)["columns"] == ["class=a", "class=b", "class=c"]
+    assert target_record(rings_and_paths(task="multilabel"))["columns"] == ["target_0", "target_1", "target_2"]
+
+
 def test_shown_probabilities() -> None:
     logits = torch.tensor([[0.0, 2.0], [1.0, -1.0]])
     close(shown(logits, "classification"), (logits[:, 1] - logits[:, 0]).sigmoid()[:, None], 1e-6)
@@ -651,9 +662,9 @@ def test_finetune_leaves_the_folder_that_is_documented(place: Path) -> None:
     with open(out / "seed-0-split-1" / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [f"g{k:02}.gml" for k in range(30)]
-    assert all(0 < float(row["class"]) < 1 for row in rows)
+    assert all(0 < float(row["ring=1"]) < 1 for row in rows)
     test = [row for row in rows if row["part"] == "test"]
-    right = [(float(row["class"]) > 0.5) == (int(row["row"]) % 2 == 1) for row in test]
+    right = [(float(row["ring=1"]) > 0.5) == (int(row["row"]) % 2 == 1) for row in test]
     assert np.mean(right) == score["arms"]["fine-tuned"]["values"][0][1]
     assert {row["label_seen"] for row in test} == {"0"}
     with open(out / "seed-0-split-0" / "history.csv", newline="") as file:
@@ -704,20 +715,20 @@ def test_predict_is_the_mean_of_the_models(place: Path, tmp_path: Path, capsys: 
     columns = []
     for part in ("seed-0-split-0", "seed-0-split-1", "seed-1-split-0", "seed-1-split-1"):
         with open(place / "tuned" / part / "predictions.csv", newline="") as file:
-            columns.append([float(row["class"]) for row in csv.DictReader(file)])
+            columns.append([float(row["ring=1"]) for row in csv.DictReader(file)])
     with open(out, newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["row", "id", "class", "reason"]
-    assert [float(row["class"]) for row in rows] == pytest.approx(np.mean(columns, axis=0), abs=1e-5)
+    assert list(rows[0]) == ["row", "id", "ring=1", "reason"]
+    assert [float(row["ring=1"]) for row in rows] == pytest.approx(np.mean(columns, axis=0), abs=1e-5)
     assert call("predict", place / "tuned", place / "rings", "--seed", 1, "--out", out, "--force") == 0
     with open(out, newline="") as file:
-        assert [float(row["class"]) for row in csv.DictReader(file)] == pytest.approx(np.mean(columns[2:], axis=0), abs=1e-5)
+        assert [float(row["ring=1"]) for row in csv.DictReader(file)] == pytest.approx(np.mean(columns[2:], axis=0), abs=1e-5)
 
 
 def test_semi_from_the_command(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ("--channels", 4, 4, "--labels", 0.3, "--seed", "0..1", *QUICK_FLAGS, "--unlabelled-batch", 8)
     assert call("semi", "infograph-star", place / "rings", *flags, "--out", tmp_path / "s") == 0
-    assert "the same network on the labels alone" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "the same network on the labels" in " ".join(capsys.readouterr().out.replace("│", " ").split())
     score, record = (json.loads((tmp_path / "s" / name).read_text()) for name in ("score.json", "run.json"))
     assert (score["kind"], score["setting"], score["labels"], score["labelled_rows"]) == ("semi", "inductive", 0.3, [8])
     assert record["options"]["tie"] == "layers"
@@ -749,7 +760,7 @@ BAD = [
     ("predict TUNED RINGS --out a/p.csv", "there is no folder"),
     ("predict TUNED RINGS --seed 5", "seed: the run has seeds 0, 1, got 5"),
     ("predict TUNED OTHERS", "the run was trained on"),
-    ("predict TUNED RINGS --smiles s", "smiles names a column"),
+    ("predict TUNED RINGS --smiles s", "smiles is for a table of SMILES"),
     ("predict TUNED karate", "karate is node-level"),
     ("semi infograph-star cora", "cora is node-level"),
     ("semi infograph-star RINGS --weight -1", "weight: "),
@@ -819,6 +830,20 @@ def test_from_a_table_with_broken_rows_to_predictions(tmp_path: Path, monkeypatc
     assert [bool(row["reason"]) for row in told] == [False, True, False]
     assert (told[1]["size"], told[1]["minus"]) == ("", "")
     assert all(math.isfinite(float(told[k][name])) for k in (0, 2) for name in ("size", "minus"))
+    (tmp_path / "odd.csv").write_text("smiles\nCN(C)(C)(C)C\nCCO")
+    record = Path("runs/finetune-infograph-mine-1/run.json")
+
+    def read_of_odd(*flags: str) -> list[bool]:
+        assert call("predict", record.parent, "odd.csv", *flags, "--out", "odd-predicted.csv", "--force") == 0
+        with open("odd-predicted.csv", newline="") as file:
+            return [not row["reason"] for row in csv.DictReader(file)]
+
+    assert (read_of_odd(), read_of_odd("--invalid", "relax")) == ([False, True], [True, True])
+    assert call("predict", record.parent, "odd.csv", "--invalid", "refuse", "--out", "refused.csv") == 2
+    before = record.read_text()
+    record.write_text(json.dumps({**json.loads(before), "columns": {"invalid": "relax"}}))
+    assert (read_of_odd(), read_of_odd("--invalid", "skip")) == ([True, True], [False, True])
+    record.write_text(before)
     score = json.loads(Path("runs/finetune-infograph-mine-1/score.json").read_text())
     assert (score["metric"], score["better"], score["selected"]) == ("rmse", "lower", "best validation")
     with open("runs/finetune-infograph-mine-1/seed-0/predictions.csv", newline="") as file:

@@ -86,7 +86,7 @@ def from_graphs(
         "the user's own",
         level="graph",
         ids=None if ids is None else tuple(ids),
-        targets=tuple(targets) if targets is not None and labels.dim() == 2 else None,
+        targets=None if targets is None else tuple(targets),
         classes=class_names(given),
     )
 

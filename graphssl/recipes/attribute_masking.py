@@ -49,4 +49,4 @@ TRANSFER = DEFAULT.model_copy(
     }
 )
 
-RECIPES: dict[str, AttributeMaskingRecipe] = {name: TRANSFER for name in ("hiv", "ogbg-molhiv", "nci-5k")}
+RECIPES: dict[str, AttributeMaskingRecipe] = dict.fromkeys(("hiv", "ogbg-molhiv", "nci-5k"), TRANSFER)

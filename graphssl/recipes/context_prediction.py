@@ -59,4 +59,4 @@ TRANSFER = DEFAULT.model_copy(
     }
 )
 
-RECIPES: dict[str, ContextPredictionRecipe] = {name: TRANSFER for name in ("hiv", "ogbg-molhiv", "nci-5k")}
+RECIPES: dict[str, ContextPredictionRecipe] = dict.fromkeys(("hiv", "ogbg-molhiv", "nci-5k"), TRANSFER)
