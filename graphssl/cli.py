@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tyro.conf import Positional
 
 from graphssl.datasets.table import canonical
-from graphssl.files import check_free
+from graphssl.files import check_free, next_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.listings import HIDDEN, LISTS, describe
 from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
@@ -199,7 +199,7 @@ def _train(args: list[str]) -> int:
     from graphssl.evaluation.protocols import find_protocol
 
     find_protocol(recipe.protocol)
-    out = flags.out or _next_free(method, dataset)
+    out = flags.out or next_free(method, dataset)
     check_free(out, force=flags.force)
     from graphssl.pipeline import run
     from graphssl.progress import Progress, Silent, score_table
@@ -256,14 +256,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if not seeds or min(seeds) < 0 or max(seeds) >= 2**63 or len(set(seeds)) < len(seeds):
         raise ValueError(f"seed: a number, a range as 0..4, or a list as 0,1,2 of different numbers from 0, got {text!r}")
     return seeds
-
-
-def _next_free(method: str, dataset: str) -> Path:
-    stem = Path(dataset).stem.lower()
-    number = 1
-    while os.path.lexists(path := Path("runs") / f"{method}-{stem}-{number}"):
-        number += 1
-    return path
 
 
 # ---------------------------------------------------------------------- evaluate, embed

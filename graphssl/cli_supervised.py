@@ -16,7 +16,7 @@ from tyro.conf import Positional
 
 from graphssl.cli import check_there, parse_seeds
 from graphssl.datasets.table import DATASETS, canonical, is_table
-from graphssl.files import MARK, check_free
+from graphssl.files import MARK, check_free, next_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.recipes import is_known, level_of
 from graphssl.supervised.options import SEMI_HIDDEN, Finetuning, semi_recipe
@@ -192,15 +192,6 @@ def read_options(numbers: BaseModel, flags: Any) -> Any:
     own = {f.name for f in fields(flags)}
     given = {name: getattr(flags, name) for name in type(numbers).model_fields if name in own}
     return type(numbers).model_validate({**numbers.model_dump(), **given})
-
-
-def next_free(start: str, dataset: str) -> Path:
-    """The next ``runs/START-DATASET-N`` at which nothing stands."""
-    stem = Path(dataset).stem.lower()
-    number = 1
-    while os.path.lexists(path := Path("runs") / f"{start}-{stem}-{number}"):
-        number += 1
-    return path
 
 
 def _parsed(own: type[Any], numbers: BaseModel, command: str, args: list[str], *, hidden: tuple[str, ...] = ()) -> Any:

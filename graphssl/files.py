@@ -41,6 +41,15 @@ def check_free(path: Path, *, force: bool = False) -> None:
         raise ValueError(f"out: {path} is not a run folder, and --force replaces nothing else; name another folder")
 
 
+def next_free(start: str, dataset: str) -> Path:
+    """The next ``runs/START-DATASET-N`` at which nothing stands."""
+    stem = Path(dataset).stem.lower()
+    number = 1
+    while os.path.lexists(path := Path("runs") / f"{start}-{stem}-{number}"):
+        number += 1
+    return path
+
+
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write ``array`` as ``.npy``; unlike ``np.save`` it says why where it cannot (``OSError`` with the system's reason)."""
     import numpy as np

@@ -228,7 +228,7 @@ class Graph:
             edge_index=kept.edge_index.add_(shift),
             graph_id=owner.repeat_interleave(num_nodes, output_size=nodes.numel()),
             num_graphs=index.numel(),
-            node_id=self.node_ids.index_select(0, nodes),
+            node_id=nodes if self.node_id is None else self.node_id.index_select(0, nodes),
             y=None if self.y is None else self.y[index],
         )
         reverse = None

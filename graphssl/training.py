@@ -204,7 +204,7 @@ def schedule(done: int, total: int, warmup: int, kind: str = "cosine") -> float:
 def _steps(trainer: Trainer, batches: Batches, epochs: int, patience: int | None) -> Iterator[Step]:
     best, best_state, worse = math.inf, None, 0
     for epoch in range(1, epochs + 1):
-        before = None if patience is None else _snapshot(trainer.objective)
+        before = None if patience is None else snapshot(trainer.objective)
         with trainer.stream.running():
             order = iter(batches)
         losses = []
@@ -227,7 +227,8 @@ def _steps(trainer: Trainer, batches: Batches, epochs: int, patience: int | None
         trainer.objective.load_state_dict(best_state)
 
 
-def _snapshot(objective: Objective) -> dict[str, Tensor]:
+def snapshot(objective: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers as they are now."""
     return {name: value.clone() for name, value in objective.state_dict().items()}
 
 

@@ -20,7 +20,7 @@ from graphssl.random import seeded
 from graphssl.supervised.labels import draw_labels, labelled_batches, seed_for
 from graphssl.supervised.loss import Error, supervised_loss
 from graphssl.supervised.objective import Supervised, supervise
-from graphssl.training import Step, train
+from graphssl.training import Step, snapshot, train
 
 PASS = 512  # graphs a forward pass when predicting
 OnStep = Callable[[Step], None]
@@ -134,7 +134,7 @@ def fit_best(
             losses.append(float(torch.stack(total).mean()))
             total.clear()
             watch.look()
-    everything, last = graphs_of(data), _state(supervised)
+    everything, last = graphs_of(data), snapshot(supervised)
     predictions = predict(supervised, everything)
     test_last = score_rows(data, split.test, predictions)
     epoch = watch.best or len(losses)
@@ -181,7 +181,7 @@ class _Watch:
         self.values.append(measure(self.data.metric, truth, predictions) if self.by != "loss" else None)
         self.found.append(self.values[-1] if self.values[-1] is not None else self._loss(predictions, truth))
         if best_of("rmse" if self.by == "loss" else self.by, self.found) + 1 == len(self.found):
-            self.best, self.state = len(self.found), _state(self.supervised)
+            self.best, self.state = len(self.found), snapshot(self.supervised)
 
     def _loss(self, predictions: Tensor, truth: Tensor) -> float:
         return float(supervised_loss(predictions, truth.to(predictions.dtype) if truth.is_floating_point() else truth, self.data.task))
@@ -218,7 +218,3 @@ def score_rows(data: Dataset, rows: Tensor, predictions: Tensor) -> float | None
     """
     truth = data.y[rows]
     return measure(data.metric, truth, predictions[rows]) if measurable(data.metric, truth) else None
-
-
-def _state(objective: Objective) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in objective.state_dict().items()}
