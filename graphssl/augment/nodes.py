@@ -148,11 +148,10 @@ class Subgraph:
 
     def _grown(self, g: Graph, wanted: Tensor, root: Tensor) -> Tensor:
         """When each node joins, ``[N]``; nodes of ``root`` ``[N]`` are first to start."""
-        sizes, (source, target) = graph_sizes(g), g.edge_index
+        source, target = g.edge_index
         order = shuffled(g.graph_ids)
         turn = torch.empty(g.num_nodes, dtype=torch.float64, device=g.device)
-        turn[order] = torch.arange(g.num_nodes, dtype=torch.float64, device=g.device)  # ascending inside each graph
-        turn -= (sizes.cumsum(0) - sizes)[g.graph_ids]
+        turn[order] = torch.arange(g.num_nodes, dtype=torch.float64, device=g.device)
         wait = torch.empty_like(turn).exponential_()
         time = turn.where(~root, -1) * (1 + wait.sum())  # where nothing reaches a node, it starts on its own, after all that began before
         wait = wait[source]
