@@ -102,14 +102,15 @@ def test_so_many_nodes_of_each_graph_go(p: float, sparse: bool) -> None:
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1.0])
 def test_so_many_edges_of_each_graph_go(p: float) -> None:
     g = several()
-    looped = g.with_edges(torch.cat([g.edge_index, torch.tensor([[0, 7], [0, 7]])], 1))
+    loops = torch.arange(g.num_nodes).expand(2, -1)
+    looped = g.with_edges(torch.cat([g.edge_index, loops], 1))
     view = DropEdges(p, exact=True)(looped)
     assert pairs(view) == [m - int(p * m + 1e-9) for m in pairs(g)]
-    assert int((view.edge_index[0] == view.edge_index[1]).sum()) == 2
+    assert int((view.edge_index[0] == view.edge_index[1]).sum()) == g.num_nodes
     assert view.is_undirected
     one_way = DropEdges(p, exact=True, directed=True)(looped)
     assert per_graph(one_way, None, one_way.graph_ids[one_way.edge_index[1]]) == [
-        2 * m - int(p * 2 * m + 1e-9) + loops for m, loops in zip(pairs(g), (1, 1, 0, 0, 0, 0, 0), strict=True)
+        2 * m - int(p * 2 * m + 1e-9) + n for m, n in zip(pairs(g), SIZES, strict=True)
     ]
 
 
@@ -232,6 +233,15 @@ def test_growth_is_as_likely_as_a_node_at_a_time() -> None:
         count = theirs[nodes]
         share = (count + ours[nodes]) / 6000
         assert abs(ours[nodes] - count) <= 5 * math.sqrt(2 * 3000 * share * (1 - share))
+
+
+def test_all_that_may_join_are_as_likely_however_long_they_have_waited() -> None:
+    """From the middle of a path, each of three steps goes to either side as to the other."""
+    g = Graph.of((torch.eye(7), graphs.both(torch.tensor([[0, 1, 2, 0, 4, 5], [1, 2, 3, 4, 5, 6]]))))
+    torch.manual_seed(0)
+    kept = [Subgraph(4 / 7, how="grow")(replace(g, num_seeds=1)).node_ids.tolist() for _ in range(600)]
+    for nodes, p in (([0, 1, 2, 3], 1 / 8), ([0, 1, 2, 4], 3 / 8), ([0, 1, 4, 5], 3 / 8), ([0, 4, 5, 6], 1 / 8)):
+        assert near(kept.count(nodes), 600, p)
 
 
 def test_growth_follows_edges_against_their_direction() -> None:
