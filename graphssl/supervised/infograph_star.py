@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -70,7 +71,8 @@ class InfoGraphStar(Objective):
     by the same estimate, a graph's own pair against those of other graphs. So the two tasks do not pull at one set of weights.
 
     ``L = L_supervised(f) + unsupervised * L_InfoGraph(g) + weight / K * sum_k JSD(A_k(s_k^f), B_k(s_k^g))`` over ``K`` layers, with
-    projections ``A_k``, ``B_k``. :meth:`predict` is that of ``f``; ``encoder`` is ``f`` too.
+    projections ``A_k``, ``B_k``. :meth:`predict` is that of ``f``; ``encoder`` is ``f`` too. Batch norm in ``f`` keeps to the statistics of
+    the labelled graphs: those of the unlabelled ones alone change its score, tied or not, and would pass for an effect of the tie.
 
     Args:
         supervised: ``f`` and its head.
@@ -127,7 +129,9 @@ class InfoGraphStar(Objective):
         if self.unsupervised:
             loss = loss + self.unsupervised * node_graph_jsd(self.local(h), self.summary(s), g.graph_ids)
         if self.weight:
-            loss = loss + self.weight * self.tied(self.graphs(g), s)
+            with statistics_kept(self.encoder):
+                f = self.graphs(g)
+            loss = loss + self.weight * self.tied(f, s)
         return loss  # type: ignore[no-any-return]
 
     def tied(self, f: Tensor, g: Tensor) -> Tensor:
@@ -139,6 +143,23 @@ class InfoGraphStar(Objective):
     def predict(self, g: Graph) -> Tensor:
         """Logits, or targets in their own units, ``[G, K]``."""
         return self.supervised.predict(g)
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Inside, batch norm normalises by the batch as ever, and its running statistics stay as they are."""
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    counts = [None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone() for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum = momentum
+            if count is not None:
+                norm.num_batches_tracked = count
 
 
 def _levels(encoder: GNN, tie: Tie) -> list[int]:
