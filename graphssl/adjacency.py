@@ -29,7 +29,7 @@ class Pattern:
         small = max(num_cols, col.numel()) < 2**31
         dtype = torch.int32 if small else torch.int64  # 32-bit indices halve the index traffic
         self.ptr = ptr.to(dtype)  # [R + 1]
-        self.col = col.to(dtype)  # [E]
+        self.col = col if num_cols < 2**31 and col.dtype == torch.int32 else col.to(dtype)  # [E]
         self.num_cols = num_cols
         self._transpose = transpose
         self._row: Tensor | None = None
@@ -187,6 +187,11 @@ def same_device(wanted: torch.device | str, device: torch.device) -> bool:
     return wanted.type == device.type and current in (None, device.index)
 
 
+def full(h: Tensor) -> Tensor:
+    """Half-precision rows in float32; others as they are."""
+    return h.float() if h.dtype in (torch.bfloat16, torch.float16) else h
+
+
 def row_pointers(row: Tensor, num_rows: int) -> Tensor:
     """Row pointers ``[R + 1]`` of entries whose rows ``[E]`` are ascending."""
     if row.numel() < 2**31:
@@ -289,7 +294,8 @@ def _kernel(matrix: CSR, h: Tensor) -> Tensor:
     if p.num_entries == 0:
         return h.new_zeros(p.num_rows, h.size(1))
     val = None if matrix.val is None else matrix.val.detach().to(h.dtype)
-    return F.embedding_bag(p.col, h.detach().contiguous(), p.ptr, mode="sum", per_sample_weights=val, include_last_offset=True)
+    col = p.col.to(p.ptr.dtype)
+    return F.embedding_bag(col, h.detach().contiguous(), p.ptr, mode="sum", per_sample_weights=val, include_last_offset=True)
 
 
 class _Product(torch.autograd.Function):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from typing_extensions import TypedDict, Unpack
 
-from graphssl.adjacency import CSR, membership
+from graphssl.adjacency import CSR, full, membership
 from graphssl.graph import Graph
 from graphssl.layers import (
     ACTIVATIONS,
@@ -200,7 +200,8 @@ class GNN(nn.Module):
         if g.num_features != self.in_channels:
             raise ValueError(f"the graph has {g.num_features} features, and this encoder takes in_channels={self.in_channels}")
         layers: list[Tensor] = []
-        x: Tensor | CSR = dropped(g.x, self.input_dropout, self.training)
+        whole = full(g.x) if isinstance(g.x, Tensor) else g.x  # files hold features in half precision too
+        x: Tensor | CSR = dropped(whole, self.input_dropout, self.training)
         x = x if self.input is None else self.input(x)
         h, memory = x, None
         for k, (block, skip) in enumerate(zip(self.blocks, self.skips, strict=True)):

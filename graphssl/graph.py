@@ -81,6 +81,43 @@ class Graph:
             num_graphs = int(getattr(data, "num_graphs", None) or graph_id[-1] + 1)
         return cls(x, edge_index[:, order].contiguous(), weight, attr, graph_id, num_graphs)
 
+    @classmethod
+    def of_pattern(
+        cls, x: Tensor | CSR, pattern: Pattern, edge_weight: Tensor | None = None, *, undirected: bool, reverse: Tensor | None = None
+    ) -> Graph:
+        """A graph whose edges are the rows of ``pattern`` ``[N, N]``, ascending in each; nothing is checked, copied or read.
+
+        ``edge_index`` is only made when someone asks for it. Large graphs come in so, mapped from a file.
+
+        Args:
+            x: features ``[N, F]``, of any float type.
+            pattern: row ``i`` holds the sources of the edges into node ``i``.
+            edge_weight: ``[E]``.
+            undirected: each edge stands in both directions, with one weight.
+            reverse: :attr:`reverse` ``[E]`` where it is known.
+
+        Example:
+            >>> g = Graph.of_pattern(torch.eye(2), Pattern(torch.tensor([0, 1, 2]), torch.tensor([1, 0]), 2), undirected=True)
+            >>> g.num_edges, g.edge_index.tolist()
+            (2, [[1, 0], [0, 1]])
+        """
+        graph = cls(x, pattern.col, edge_weight)
+        del graph.__dict__["edge_index"]
+        graph._store["pattern"] = pattern
+        if undirected:
+            graph._store["symmetric"] = True
+        if reverse is not None:
+            graph.know_reverse(reverse)
+        return graph
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "edge_index" or "_structure" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        pattern: Pattern = self._store["pattern"]
+        index = torch.stack([pattern.col.long(), pattern.row])
+        self.__dict__["edge_index"] = index
+        return index
+
     # ------------------------------------------------------------------ sizes
 
     @property
@@ -89,7 +126,7 @@ class Graph:
 
     @property
     def num_edges(self) -> int:
-        return self.edge_index.size(1)
+        return self.edge_index.size(1) if "edge_index" in self.__dict__ else self.pattern.num_entries
 
     @property
     def num_features(self) -> int:
@@ -97,7 +134,7 @@ class Graph:
 
     @property
     def device(self) -> torch.device:
-        return self.edge_index.device
+        return self.x.device
 
     @property
     def graph_ids(self) -> Tensor:
@@ -131,7 +168,9 @@ class Graph:
 
     def with_x(self, x: Tensor | CSR) -> Graph:
         """The same nodes and edges with other features ``[N, F']``."""
-        return self._share(replace(self, x=x))
+        graph = object.__new__(Graph)  # replace would ask for edge_index
+        graph.__dict__.update(self.__dict__, x=x)
+        return self._share(graph)
 
     def with_weights(self, edge_weight: Tensor) -> Graph:
         """The same nodes and edges with other weights ``[E]``, which may ask for a gradient."""
@@ -273,7 +312,7 @@ class Graph:
     @property
     def is_undirected(self) -> bool:
         """Each edge stands in both directions (whatever its weights)."""
-        return self.reverse is not None
+        return self._store.get("symmetric", False) or self.reverse is not None
 
     @property
     def has_symmetric_weights(self) -> bool:

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphssl.adjacency import full
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP, mean_per_graph
 from graphssl.layers import SAGEConv, reset_parameters
 from graphssl.losses import info_nce
-from graphssl.objectives.base import Objective, full, several_graphs
+from graphssl.objectives.base import Objective, several_graphs
 from graphssl.readouts import Readout
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
 
+from graphssl.adjacency import full
 from graphssl.augment import Augmentation, aligned, matched
 from graphssl.graph import Graph
 
@@ -74,8 +74,3 @@ def several_graphs(g: Graph) -> None:
     """
     if g.num_graphs < 2:
         raise ValueError(f"a batch must hold at least two graphs, of which one is the other's negative, got {g.num_graphs}")
-
-
-def full(h: Tensor) -> Tensor:
-    """Half-precision rows in float32: what comes after the encoder is taken in full."""
-    return h.float() if h.dtype in (torch.bfloat16, torch.float16) else h

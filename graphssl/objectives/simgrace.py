@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphssl.adjacency import full
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP
 from graphssl.losses import info_nce
-from graphssl.objectives.base import Objective, full, several_graphs
+from graphssl.objectives.base import Objective, several_graphs
 
 
 class SimGRACE(Objective):

@@ -1,4 +1,4 @@
-"""What a run trains on: iterables of Graph, whether the whole graph or batches of several."""
+"""Several graphs side by side, and batches of them."""
 
 from __future__ import annotations
 
