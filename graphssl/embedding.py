@@ -56,7 +56,9 @@ def embed(
 
 
 def _passes(data: Graph | Dataset | Iterable[Graph], level: str, batch_size: int | None) -> Iterable[Graph]:
-    if isinstance(data, Graph) or hasattr(data, "edge_index"):
+    if isinstance(data, Graph):
+        graphs = [data]
+    elif hasattr(data, "edge_index"):
         graphs = [Graph.of(data)]
     else:
         graphs = [Graph.of(g) for g in (data.graphs if isinstance(data, Dataset) else data)]
