@@ -1,4 +1,4 @@
-"""From a recipe's numbers to an encoder, views and an objective."""
+"""From a recipe's numbers to an encoder, views, an objective and batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from graphssl.augment import (
     RandomChoice,
     Subgraph,
 )
+from graphssl.batches import Batches, GraphBatches, side_by_side
+from graphssl.datasets import Dataset
 from graphssl.encoders import GNN, build, config_of
+from graphssl.graph import Graph
 from graphssl.objectives import METHODS, Objective
 from graphssl.recipes import GraphViews, OneView, Recipe, TwoViews
 
@@ -27,6 +30,12 @@ RANDOM = {  # what GraphCL draws from
     "random3": ("drop-nodes", "drop-edges", "subgraph"),
     "random4": ("drop-nodes", "drop-edges", "subgraph", "mask-nodes"),
 }
+GRAPHS, SEEDS, FAN_OUT, PART = (
+    128,
+    1024,
+    10,
+    4096,
+)  # a step's graphs or seeds, neighbours a node, nodes a part, where a recipe leaves them open
 TAKES_EDGES = ("gine", "mpnn")  # encoders that need to know the columns of edge_attr
 
 
@@ -79,6 +88,70 @@ def make(method: str, recipe: Recipe, num_features: int, edge_channels: int = 0)
         512
     """
     return make_objective(method, recipe, build(encoder_config(recipe, num_features, edge_channels)))
+
+
+def make_batches(recipe: Recipe, data: Dataset, seed: int = 0) -> Graph | Batches:
+    """What training goes through once an epoch: the dataset's train graphs whole, or batches as the recipe says.
+
+    Args:
+        recipe: its ``batches`` and the fields that go with them; at graph level ``batch_size`` and ``inductive``.
+        data: the dataset.
+        seed: of what is sampled; the order of batches of many graphs comes from torch's generator instead.
+
+    Raises:
+        ValueError: batches that do not fit the dataset.
+    """
+    if data.level == "graph":
+        return _graph_batches(_seen_graphs(data, recipe), recipe.batch_size or GRAPHS)
+    if recipe.inductive:
+        raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
+    graphs = data.train_graphs
+    if recipe.batches != "whole":
+        return _sampled(recipe, side_by_side(graphs), seed)
+    if recipe.batch_size is None:
+        return side_by_side(graphs)
+    if len(graphs) == 1:
+        raise ValueError(
+            f"batch_size is for training on several graphs, or with batches neighbours, walks or egos; {data.name} has one graph, got "
+            f"{recipe.batch_size}"
+        )
+    return GraphBatches(graphs, recipe.batch_size)
+
+
+def _sampled(recipe: Recipe, g: Graph, seed: int) -> Batches:
+    from graphssl.batches import EgoBatches, NeighbourBatches, PartitionBatches, WalkBatches  # numba, only where something is sampled
+
+    size = min(recipe.batch_size or SEEDS, g.num_nodes)
+    fan_out = recipe.fan_out or (FAN_OUT,) * len(recipe.channels)
+    if recipe.batches == "neighbours":
+        return NeighbourBatches(g, fan_out, size, loss_on=recipe.loss_on or "seeds", seed=seed)
+    if recipe.batches == "egos":
+        return EgoBatches(g, size, hops=len(fan_out), fan_out=fan_out[0], loss_on=recipe.loss_on or "seeds", seed=seed)
+    if recipe.batches == "walks":
+        length = recipe.walk_length or len(recipe.channels)
+        per_batch = size * (length + 1)  # so that an epoch sees about as many nodes as there are
+        return WalkBatches(g, size, length, num_batches=-(-g.num_nodes // per_batch), loss_on=recipe.loss_on or "all", seed=seed)
+    parts = min(recipe.num_parts or max(g.num_nodes // PART, 1), g.num_nodes)
+    return PartitionBatches(g, parts, parts_per_batch=recipe.parts_per_batch or 1, seed=seed)
+
+
+def _graph_batches(graph: Graph, batch_size: int) -> GraphBatches:
+    """Batches of graphs; a last batch of one graph, to which there are no negatives, is left out."""
+    if batch_size == 1 and graph.num_graphs > 1:
+        raise ValueError("batch_size must be at least 2 where graphs are told apart, got 1")
+    return GraphBatches(graph, batch_size, drop_last=graph.num_graphs % batch_size == 1)
+
+
+def _seen_graphs(data: Dataset, recipe: Recipe) -> Graph:
+    """What pre-training sees at graph level: all graphs, or those of the train part."""
+    if not recipe.inductive:
+        return data.graph
+    if len(data.splits) != 1:
+        raise ValueError(
+            f"inductive keeps the test graphs from pre-training, which takes a single split; {data.name} has {len(data.splits)}: "
+            "pre-train on a set with a fixed split, or leave inductive out"
+        )
+    return data.graph.keep_graphs(data.split.train)
 
 
 def _view(recipe: TwoViews, i: int) -> Augmentation:

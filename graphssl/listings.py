@@ -22,6 +22,7 @@ ENCODERS: dict[str, str] = {
 LOSSES: dict[str, str] = {
     "bootstrap": "one minus the mean cosine of prediction and target: BGRL (Thakoor et al., 2022, arXiv:2102.06514)",
     "info_nce": "InfoNCE, with intra-view negatives the loss of GRACE and SimCLR (Zhu et al., 2020, arXiv:2006.04131)",
+    "sampled_info_nce": "InfoNCE against a few rows drawn as the negatives of all, as the BGRL paper runs GRACE (arXiv:2102.06514)",
     "jsd": "Jensen-Shannon estimate of mutual information: Deep InfoMax, InfoGraph (Hjelm et al., 2019, arXiv:1808.06670)",
     "node_graph_jsd": "the same between nodes and graphs of a batch: InfoGraph (Sun et al., 2020, arXiv:1908.01000)",
     "scaled_cosine": "(1 - cosine)^alpha of a reconstruction: GraphMAE (Hou et al., 2022, arXiv:2205.10803)",

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphssl.batches import GraphBatches
-from graphssl.building import encoder_config, make
+from graphssl.building import encoder_config, make, make_batches
 from graphssl.datasets import Dataset, load
 from graphssl.datasets.splits import labelled_rows
 from graphssl.embedding import embed
@@ -28,7 +27,6 @@ from graphssl.runs import FORMAT, checksums, save_seed, write_json
 from graphssl.scoring import Seed, baselines, score_record, setting_of
 from graphssl.training import Step, TrainingDiverged, train
 
-DEFAULT_BATCH = 128  # graphs a step, of many, where the recipe does not say
 WATCHED = 2048  # graphs, of many, that the watch for collapse embeds
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
@@ -73,7 +71,7 @@ def run(
         data = load_for(recipe, dataset, root, options)
         recipe = _for_task(recipe, data, dataset)
         done: list[Seed] = []
-        _batches(data, recipe)  # refuse before anything is scored
+        make_batches(recipe, data, seeds[0])  # refuse before anything is scored
         if not _scored(data, recipe):
             watcher.warn(f"{data.name} has too few labels for a split: it is trained and embedded, and not scored")
         try:
@@ -127,9 +125,10 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
     untrained = embed(objective.encoder, data)
     result.untrained = _score(untrained, data, recipe, watcher, "untrained encoder")
     start = spread(untrained, data)
+    batches = make_batches(recipe, data, seed)
     steps = train(
         objective,
-        _batches(data, recipe),
+        batches,
         epochs=recipe.epochs,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
@@ -141,14 +140,14 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
         precision=recipe.precision,
         seed=seed,
     )
-    warned = False
+    warned, seen = False, watched(data, recipe)
     try:
         for step in steps:
             result.epochs, result.steps, result.loss = step.epoch, step.number, float(step.loss)
             result.seconds.append(step.seconds)
             row = {"step": step.number, "epoch": step.epoch, "loss": result.loss, "lr": step.lr, "seconds": round(step.seconds, 5)}
             if step.number % min(max(1, step.total // LOOKS), 50) == 0 or step.number == 1:
-                look = watch(objective, data)
+                look = watch(objective, seen, data)
                 row.update(look)
                 # Contrastive losses pass through a trough of rank early on; a fall counts when it has lasted to the second half.
                 warning = collapse_warning(look, start if 2 * step.number >= step.total else None)
@@ -183,11 +182,18 @@ def load_for(recipe: Recipe, dataset: str, root: str | None, options: Mapping[st
     return data.preprocess(recipe.features, rows=data.split.train if kept else None)
 
 
-def watch(objective: Objective, data: Dataset) -> dict[str, float]:
-    """Collapse diagnostics of the first training graph, or of many graphs, as they stand; alignment too where there are two views."""
+def watched(data: Dataset, recipe: Recipe) -> Graph:
+    """What the watch for collapse embeds: the first training graph as it stands, some of many graphs, or a batch of what is sampled."""
+    if data.level == "node" and recipe.batches != "whole":
+        return next(iter(make_batches(recipe, data)))  # type: ignore[call-overload, no-any-return]  # sampled batches are never one Graph
     g = data.train_graphs[0]
     if data.level == "graph" and g.num_graphs > WATCHED:
         g = g.keep_graphs(torch.arange(0, g.num_graphs, -(-g.num_graphs // WATCHED)))
+    return g
+
+
+def watch(objective: Objective, g: Graph, data: Dataset) -> dict[str, float]:
+    """Collapse diagnostics of the embedding of ``g``; alignment too where there are two views."""
     z = _finite(embed(objective.encoder, g, level=data.level))
     views = getattr(objective, "views", None)
     if not views or not (data.level == "graph" or all(view.keeps_nodes for view in views)):
@@ -208,36 +214,6 @@ def _finite(z: Tensor) -> Tensor:
     if not bool(z.isfinite().all()):
         raise TrainingDiverged("the embedding became NaN or infinite: lower lr or weight_decay, or clip gradients")
     return z
-
-
-def _batches(data: Dataset, recipe: Recipe) -> Dataset | GraphBatches:
-    if data.level == "graph":
-        return _graph_batches(_seen_graphs(data, recipe), recipe.batch_size or DEFAULT_BATCH)
-    if recipe.inductive:
-        raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
-    graphs = data.train_graphs
-    if recipe.batch_size is not None and len(graphs) == 1:
-        raise ValueError(f"batch_size is for training on several graphs, and {data.name} has one; got {recipe.batch_size}")
-    return data if recipe.batch_size is None else GraphBatches(graphs, recipe.batch_size)
-
-
-def _graph_batches(graph: Graph, batch_size: int) -> GraphBatches:
-    """Batches of graphs; a last batch of one graph, to which there are no negatives, is left out."""
-    if batch_size == 1 and graph.num_graphs > 1:
-        raise ValueError("batch_size must be at least 2 where graphs are told apart, got 1")
-    return GraphBatches(graph, batch_size, drop_last=graph.num_graphs % batch_size == 1)
-
-
-def _seen_graphs(data: Dataset, recipe: Recipe) -> Graph:
-    """What pre-training sees at graph level: all graphs, or those of the train part."""
-    if not recipe.inductive:
-        return data.graph
-    if len(data.splits) != 1:
-        raise ValueError(
-            f"inductive keeps the test graphs from pre-training, which takes a single split; {data.name} has {len(data.splits)}: "
-            "pre-train on a set with a fixed split, or leave inductive out"
-        )
-    return data.graph.keep_graphs(data.split.train)
 
 
 def _for_task(recipe: Recipe, data: Dataset, dataset: str) -> Recipe:

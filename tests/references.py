@@ -47,6 +47,20 @@ def info_nce(u: Tensor, v: Tensor, tau: float, *, intra: bool) -> float:
     return total / (2 * n)
 
 
+def sampled_info_nce(u: Tensor, v: Tensor, negatives: list[int], tau: float, *, intra: bool) -> float:
+    """GRACE with a few nodes as the negatives of all (arXiv:2102.06514, section 4.2), each pair of rows on its own."""
+    total, views = 0.0, (rows(u), rows(v))
+    n = len(views[0])
+    for mine, other in (views, views[::-1]):
+        for i in range(n):
+            own = cosine(mine[i], other[i]) / tau
+            terms = [own] + [cosine(mine[i], other[k]) / tau for k in negatives if k != i]
+            if intra:
+                terms += [cosine(mine[i], mine[k]) / tau for k in negatives if k != i]
+            total += log_sum_exp(terms) - own
+    return total / (2 * n)
+
+
 def nt_xent(u: Tensor, v: Tensor, tau: float) -> float:
     """SimCLR's equation 1 over the ``2N`` stacked rows, each with its own partner (arXiv:2002.05709)."""
     z = rows(u) + rows(v)

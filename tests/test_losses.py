@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from checks import close, value_and_gradients
 from torch import Tensor
 
-from graphssl.losses import bce, bootstrap, info_nce, jsd
+from graphssl.losses import bce, bootstrap, info_nce, jsd, sampled_info_nce
+
+DRAWN = [1, 4, 6, 2]  # rows that are negatives where only some are
 
 PAIRS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor], float]]] = {
     "bootstrap": (bootstrap, references.bootstrap),
@@ -22,6 +24,15 @@ PAIRS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Ten
             lambda u, v, tau=tau, intra=intra: references.info_nce(u, v, tau, intra=intra),
         )
         for tau in (0.02, 0.5, 2.0)
+        for intra in (True, False)
+        for chunk in (None, 3)
+    },
+    **{
+        f"sampled_info_nce {tau} {'intra' if intra else 'inter'} {chunk}": (
+            lambda u, v, tau=tau, intra=intra, chunk=chunk: sampled_info_nce(u, v, torch.tensor(DRAWN), tau=tau, intra=intra, chunk=chunk),
+            lambda u, v, tau=tau, intra=intra: references.sampled_info_nce(u, v, DRAWN, tau, intra=intra),
+        )
+        for tau in (0.02, 0.5)
         for intra in (True, False)
         for chunk in (None, 3)
     },
@@ -45,6 +56,15 @@ def scores(n: int = 9, m: int = 6) -> tuple[Tensor, Tensor]:
 
 
 # ---------------------------------------------------------------------- losses of pairs of rows
+
+
+@each_intra
+def test_all_rows_drawn_is_info_nce(intra: bool) -> None:
+    u, v = views()
+    order = torch.randperm(8)
+    assert float(sampled_info_nce(u, v, order, tau=0.3, intra=intra)) == pytest.approx(
+        float(info_nce(u, v, tau=0.3, intra=intra)), abs=1e-12
+    )
 
 
 @each_pair
@@ -73,7 +93,7 @@ def test_pair_loss_wants_partners_together(name: str) -> None:
     assert float(loss(u, v - 1e-3 * mine)) < float(loss(u, v)), "the gradient does not lead down"
 
 
-@each_pair
+@pytest.mark.parametrize("name", [name for name in PAIRS if not name.startswith("sampled")])  # whose negatives are named by row
 def test_order_and_length_of_rows_do_not_matter(name: str) -> None:
     loss = PAIRS[name][0]
     u, v = views()

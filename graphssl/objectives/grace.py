@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from graphssl.augment import Augmentation
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP
-from graphssl.losses import info_nce
+from graphssl.losses import info_nce, sampled_info_nce
 from graphssl.objectives.base import Objective, common_rows, two_views
 
 
@@ -25,9 +26,9 @@ class GRACE(Objective):
         tau: temperature.
         intra: other nodes of the same view are negatives too.
         chunk: rows of similarities held at a time; ``None`` holds all ``(2N)^2``.
+        negatives: so many nodes, drawn anew at each step, are the negatives of all, in O(N) time; ``None``: all others, in O(N^2).
 
     Example:
-        >>> import torch
         >>> from graphssl import GCN, DropEdges, Graph
         >>> g = Graph.of((torch.eye(4), torch.tensor([[0, 1, 2, 1, 2, 3], [1, 2, 3, 0, 1, 2]])))
         >>> objective = GRACE(GCN(4, [8, 4], norm="none"), views=(DropEdges(0.5), DropEdges(0.5)), hidden=8)
@@ -44,18 +45,25 @@ class GRACE(Objective):
         tau: float = 0.4,
         intra: bool = True,
         chunk: int | None = 2048,
+        negatives: int | None = None,
     ) -> None:
         super().__init__()
         if tau <= 0:
             raise ValueError(f"tau must be positive, got {tau}")
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk must be at least 1 or None, got {chunk}")
+        if negatives is not None and negatives < 1:
+            raise ValueError(f"negatives must be at least 1 or None, got {negatives}")
         self.encoder, self.views = encoder, two_views(views)
-        self.tau, self.intra, self.chunk = tau, intra, chunk
+        self.tau, self.intra, self.chunk, self.negatives = tau, intra, chunk, negatives
         self.projector = MLP(encoder.out_channels, hidden, encoder.out_channels, act="elu")
 
     def forward(self, g: Graph) -> Tensor:
         g1, g2 = (view(g) for view in self.views)
         z1, z2 = self.projector(self.nodes(g1)), self.projector(self.nodes(g2))  # [S, D]
         i1, i2 = common_rows(g1, g2)
-        return info_nce(z1[i1], z2[i2], tau=self.tau, intra=self.intra, chunk=self.chunk)
+        u, v = z1[i1], z2[i2]
+        if self.negatives is None or self.negatives >= u.size(0):
+            return info_nce(u, v, tau=self.tau, intra=self.intra, chunk=self.chunk)
+        drawn = torch.randperm(u.size(0), device=u.device)[: self.negatives]
+        return sampled_info_nce(u, v, drawn, tau=self.tau, intra=self.intra, chunk=self.chunk)

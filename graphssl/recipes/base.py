@@ -18,6 +18,13 @@ ONLY_FOR: dict[str, tuple[str, ...]] = {
     "edge_hidden": ("mpnn",),
 }
 
+TAKEN: dict[str, tuple[str, ...]] = {  # by each kind of batches
+    "whole": ("batch_size",),
+    "neighbours": ("batch_size", "fan_out", "loss_on"),
+    "partitions": ("num_parts", "parts_per_batch"),
+    "walks": ("batch_size", "walk_length", "loss_on"),
+    "egos": ("batch_size", "fan_out", "loss_on"),
+}
 
 SHARED = (
     "norm",
@@ -96,8 +103,20 @@ class Recipe(BaseModel):
     """What nodes carry in sets of many graphs that leave the choice; auto: labels, else attributes, else degrees."""
     features: Literal["none", "row-normalize", "standardize", "row-normalize+standardize"] = "none"
     """What is done to the input features."""
+    batches: Literal["whole", "neighbours", "partitions", "walks", "egos"] = "whole"
+    """What a step sees of one large graph: all of it, sampled neighbours of some seeds, parts of it, random walks, or an ego graph a seed."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Graphs a step, where training has several; all of them by default."""
+    """Graphs a step, where training has several (all by default); seeds, or roots of walks, where one is sampled (1024 by default)."""
+    fan_out: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(min_length=1)] | None = None
+    """Neighbours drawn for each node, a number a hop (neighbours, egos; 10 a layer by default); -1 takes all."""
+    num_parts: Annotated[int, Field(ge=1)] | None = None
+    """Parts the graph is cut into (partitions; by default so many that a part has about 4,096 nodes)."""
+    parts_per_batch: Annotated[int, Field(ge=1)] | None = None
+    """Parts that a step sees together (partitions; 1 by default)."""
+    walk_length: Annotated[int, Field(ge=1)] | None = None
+    """Steps of each random walk (walks; by default as many as layers)."""
+    loss_on: Literal["seeds", "all"] | None = None
+    """Whose embeddings the loss takes: the seeds' (by default; walks: all), or those of all nodes of the batch."""
     inductive: bool = False
     """At graph level: train on the graphs of the split's train part alone; the split must be a single one."""
 
@@ -129,6 +148,16 @@ class Recipe(BaseModel):
     """Where the numbers come from."""
     reported: tuple[Reported, ...] = ()
     """Published scores to compare with."""
+
+    @model_validator(mode="after")
+    def _fits_batches(self) -> Recipe:
+        for field in dict.fromkeys(field for fields in TAKEN.values() for field in fields):
+            if getattr(self, field) is not None and field not in TAKEN[self.batches]:
+                able = " or ".join(kind for kind, fields in TAKEN.items() if field in fields)
+                raise ValueError(f"{field} is for batches {able} and cannot be used by batches {self.batches}")
+        if self.fan_out is not None and 0 in self.fan_out:
+            raise ValueError(f"fan_out must hold positive numbers, or -1 for all neighbours, got {list(self.fan_out)}")
+        return self
 
     @model_validator(mode="after")
     def _fits_encoder(self) -> Recipe:

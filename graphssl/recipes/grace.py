@@ -20,6 +20,8 @@ class GRACERecipe(TwoViews):
     """Other nodes of the same view are negatives too."""
     chunk: Annotated[int, Field(ge=1)] | None = 2048
     """Rows of similarities held at a time."""
+    negatives: Annotated[int, Field(ge=1)] | None = None
+    """Nodes drawn at each step as the negatives of all; None takes all others."""
 
 
 BASE = GRACERecipe(
