@@ -72,6 +72,7 @@ def score_record(
         "seeds": [s.seed for s in seeds],
         "per_seed": [s.mean for s in scores],
         "values": [list(s.values) for s in scores],
+        "validation": [_validation(s) for s in scores],
         "converged": all(s.converged for s in scores),
         "untrained": over_seeds([s.untrained for s in seeds if s.untrained is not None]),
         "raw_features": _without_seeds(beside.get(RAW)),
@@ -84,6 +85,12 @@ def score_record(
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "diagnostics": seeds[0].diagnostics,
     }
+
+
+def _validation(score: Score) -> float | None:
+    """Mean over splits of what the chosen penalty reached where it was chosen, by which recipes may be compared; test rows have no part."""
+    found = [chosen["validation"] for chosen in score.selected if "validation" in chosen]
+    return statistics.fmean(found) if found else None
 
 
 def baselines(

@@ -119,7 +119,7 @@ def test_svm_equals_sklearn(k: int) -> None:
     x = z.double().numpy()
     for split, value, selected in zip(stratified_folds(y)[:3], score.values, score.selected, strict=True):
         search = GridSearchCV(SVC(), {"C": DECADES}, cv=5).fit(x[split.train], y[split.train].numpy())
-        assert selected == {"C": search.best_params_["C"]}
+        assert selected == {"C": search.best_params_["C"], "validation": pytest.approx(search.best_score_)}
         assert value == pytest.approx(search.score(x[split.test], y[split.test].numpy()))
         probe = fit_svm(z, y, Rows(split.train, split.val, split.test), find_protocol("tu-svm"))
         assert probe.classes[probe.scores(z, split.test).argmax(1)].tolist() == search.predict(x[split.test]).tolist()

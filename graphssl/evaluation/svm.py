@@ -103,10 +103,12 @@ def fit_svm(
             right.append(float((model.predict(left) == truth[b]).mean()))
         found.append(right)
     middle = min(protocol.grid, key=lambda c: abs(float(np.log(c))))  # where no row can be left out
-    best = protocol.grid[int(np.argmax(np.mean(found, 0)))] if found else middle  # the first of equals: the smaller C
+    means = np.mean(found, 0) if found else None
+    best = middle if means is None else protocol.grid[int(np.argmax(means))]  # the first of equals: the smaller C
+    selected = {"C": best} if means is None else {"C": best, "validation": float(means.max())}
     gamma = _gamma(train) if protocol.kernel == "rbf" else 1.0
     model = _fit(_kernel(square, protocol.kernel, gamma), truth, best, limit)
-    return SVMProbe(model, protocol.kernel, gamma, train, scaler, classes, {"C": best}, done and _finished(model, limit))
+    return SVMProbe(model, protocol.kernel, gamma, train, scaler, classes, selected, done and _finished(model, limit))
 
 
 def pairs(left: Tensor | CSR, right: Tensor | CSR, kernel: str) -> np.ndarray:
