@@ -104,9 +104,9 @@ class Recipe(BaseModel):
     features: Literal["none", "row-normalize", "standardize", "row-normalize+standardize"] = "none"
     """What is done to the input features."""
     batches: Literal["whole", "neighbours", "partitions", "walks", "egos"] = "whole"
-    """What a step sees of one large graph: all of it, sampled neighbours of some seeds, parts of it, random walks, or an ego graph a seed."""
+    """What a step sees of one large graph: all of it, sampled neighbours of seeds, parts of it, random walks, or ego graphs of seeds."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Graphs a step, where training has several (all by default); seeds, or roots of walks, where one is sampled (1024 by default)."""
+    """Graphs a step, of several (all by default); seeds, or roots of walks, where one is sampled (1024 by default)."""
     fan_out: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(min_length=1)] | None = None
     """Neighbours drawn for each node, a number a hop (neighbours, egos; 10 a layer by default); -1 takes all."""
     num_parts: Annotated[int, Field(ge=1)] | None = None
