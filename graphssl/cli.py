@@ -1,4 +1,4 @@
-"""The command ``graphssl``: train, evaluate, embed, finetune, semi, predict, list, show. Imports nothing heavy until a command needs it."""
+"""The command ``graphssl`` and its commands train, evaluate, embed, list and show. Imports nothing heavy until a command needs it."""
 
 import json
 import logging
@@ -33,6 +33,9 @@ usage: graphssl COMMAND ...
   semi infograph-star DATASET
                             few labels, many graphs without, beside the same network on the labels alone
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
+  data convert DATA --out STORE
+                            a graph as a store on disk, which is mapped and never read as a whole
+  data info STORE           what a store holds, and whether it is whole
   list WHAT                 methods, datasets, recipes, encoders, augmentations, losses or protocols
   show METHOD DATASET       the recipe that train would use, its source and the published score
 
@@ -51,6 +54,10 @@ class TrainOptions:
     """Seed, or several: 0..4 or 0,1,2."""
     force: bool = False
     """Replace the run folder if it exists."""
+    resume: bool = False
+    """Go on with the same run where it was stopped, to the same numbers; begin it if there is none."""
+    save_every: float = 60.0
+    """Seconds between checkpoints."""
     quiet: bool = False
     """No progress."""
     json: bool = False
@@ -121,9 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("graphssl").setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         return _dispatch(args)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was saved", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        saved = getattr(stop, "code", None)  # a run that saved itself between two steps
+        print("stopped; the same command with --resume goes on" if saved else "interrupted; nothing was saved", file=sys.stderr)
+        return saved or 130
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - stands in until the interpreter ends
         return 141
@@ -141,6 +149,7 @@ def _dispatch(args: list[str]) -> int:
         "finetune": _supervised("finetune"),
         "semi": _supervised("semi"),
         "predict": _supervised("predict"),
+        "data": _data,
         "list": _list,
         "show": lambda rest: _show(_parse(Show, "show", rest)),
     }
@@ -165,6 +174,12 @@ def _supervised(command: str) -> Callable[[list[str]], int]:
         return found(args)
 
     return run
+
+
+def _data(args: list[str]) -> int:
+    from graphssl.cli_data import data
+
+    return data(args)
 
 
 def _parse(cls: type[Any], name: str, args: list[str]) -> Any:
@@ -199,8 +214,10 @@ def _train(args: list[str]) -> int:
     from graphssl.evaluation.protocols import find_protocol
 
     find_protocol(recipe.protocol)
-    out = flags.out or next_free(method, dataset)
-    check_free(out, force=flags.force)
+    if not flags.save_every >= 0:
+        raise ValueError(f"save_every must be 0 or more seconds, got {flags.save_every}")
+    out = flags.out or next_free(method, dataset, resume=flags.resume)
+    check_free(out, force=flags.force or flags.resume)
     from graphssl.pipeline import run
     from graphssl.progress import Progress, Silent, score_table
 
@@ -208,10 +225,23 @@ def _train(args: list[str]) -> int:
     with watcher:
         root = flags.root and os.path.abspath(flags.root)
         more = table_options(flags)
-        record = run(method, dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher, options=more)
+        record = run(
+            method,
+            dataset,
+            recipe,
+            out=out,
+            root=root,
+            seeds=seeds,
+            force=flags.force,
+            resume=flags.resume,
+            save_every=flags.save_every,
+            watcher=watcher,
+            options=more,
+        )
     if record.get("interrupted"):
         print(
-            f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it)",
+            f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it); "
+            f"the same command with --resume --out {out} goes on",
             file=sys.stderr,
         )
         return 130

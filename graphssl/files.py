@@ -27,27 +27,49 @@ def written(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def check_free(path: Path, *, force: bool = False) -> None:
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, on the disk before this returns."""
+    with written(path) as part, open(part, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    if hasattr(os, "O_DIRECTORY"):  # the rename too; not on Windows
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def check_free(path: Path, *, force: bool = False, mark: str = MARK, what: str = "run folder") -> None:
     """Refuse an output folder that must not be replaced.
 
     Raises:
-        ValueError: something stands there and ``force`` is not set, or it is neither an earlier run nor an empty folder.
+        ValueError: something stands there and ``force`` is not set, or it is neither an empty folder nor what holds a file ``mark``.
     """
     if not os.path.lexists(path):
         return
     if not force:
         raise ValueError(f"out: {path} exists already; name another folder, or give --force to replace it")
-    if not (path / MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise ValueError(f"out: {path} is not a run folder, and --force replaces nothing else; name another folder")
+    if not (path / mark).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise ValueError(f"out: {path} is not a {what}, and --force replaces nothing else; name another folder")
 
 
-def next_free(start: str, dataset: str) -> Path:
-    """The next ``runs/START-DATASET-N`` at which nothing stands."""
+def next_free(start: str, dataset: str, *, resume: bool = False) -> Path:
+    """The next ``runs/START-DATASET-N`` at which nothing stands and no unfinished run waits; or the last at which one does."""
     stem = Path(dataset).stem.lower()
     number = 1
-    while os.path.lexists(path := Path("runs") / f"{start}-{stem}-{number}"):
+    unfinished = None
+    while os.path.lexists(path := Path("runs") / f"{start}-{stem}-{number}") or waiting(path).is_dir():
+        unfinished = path if waiting(path).is_dir() else unfinished
         number += 1
-    return path
+    return unfinished if resume and unfinished is not None else path
+
+
+def waiting(out: Path) -> Path:
+    """The folder in which an unfinished run of the run folder ``out`` waits to be gone on with."""
+    out = Path(os.path.abspath(out))
+    return out.with_name(f".{out.name}.resume")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -73,34 +95,49 @@ def folder_written(path: Path, *, force: bool = False) -> Iterator[Path]:
     """
     path = Path(os.path.abspath(path))
     check_free(path, force=force)
-    made = [parent for parent in path.parents if not os.path.lexists(parent)]
     part = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
-    try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        _remove_empty(made)
-        raise ValueError(f"out: cannot make a folder at {path}: {error.strerror}") from error
+    made = make_folder(part)
     try:
         yield part
-        old = path.with_name(f".{path.name}-{secrets.token_hex(4)}.old")
-        if os.path.lexists(path):
-            os.replace(path, old)
-        try:
-            os.replace(part, path)
-        except BaseException:
-            if os.path.lexists(old) and not os.path.lexists(path):
-                os.replace(old, path)
-            raise
-        if old.is_dir() and not old.is_symlink():
-            shutil.rmtree(old)
-        else:
-            old.unlink(missing_ok=True)
+        take_place(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        _remove_empty(made)
+        remove_empty(made)
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def take_place(part: Path, path: Path) -> None:
+    """Rename ``part`` to ``path``; what stands there goes once it is done, and stays where it fails."""
+    old = path.with_name(f".{path.name}-{secrets.token_hex(4)}.old")
+    if os.path.lexists(path):
+        os.replace(path, old)
+    try:
+        os.replace(part, path)
+    except BaseException:
+        if os.path.lexists(old) and not os.path.lexists(path):
+            os.replace(old, path)
+        raise
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old)
+    else:
+        old.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> list[Path]:
+    """Make a folder and what lacks above it; gives the latter, innermost first, for :func:`remove_empty`.
+
+    Raises:
+        ValueError: it cannot be made.
+    """
+    made = [parent for parent in path.parents if not os.path.lexists(parent)]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        remove_empty(made)
+        raise ValueError(f"out: cannot make a folder at {path}: {error.strerror}") from error
+    return made
+
+
+def remove_empty(folders: list[Path]) -> None:
     """Take away the folders made on the way, innermost first, that nothing came to be in."""
     for folder in folders:
         try:

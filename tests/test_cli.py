@@ -104,8 +104,9 @@ def refused(capfd: pytest.CaptureFixture[str], folder: Path) -> Callable[..., st
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, hidden files too, with its content."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+    """Everything below a folder, hidden files too, with its content; without what waits to be gone on with."""
+    there = {p.relative_to(folder).as_posix(): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+    return {name: content for name, content in there.items() if ".resume" not in name}
 
 
 def graph_file(path: Path = Path("mine.npz"), **changes: Any) -> Path:
@@ -479,7 +480,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     [
         (
             "trian bgrl cora",
-            "graphssl: unknown command 'trian' (did you mean 'train'?); known: train, evaluate, embed, finetune, semi, predict, list, show",
+            "graphssl: unknown command 'trian' (did you mean 'train'?); known: train, evaluate, embed, finetune, semi, predict, data, list, show",
         ),
         ("train bgl karate", "graphssl: unknown method 'bgl' (did you mean 'bgrl'?); known: adgcl, attribute-masking, bgrl, "),
         ("train bgrl karat", "graphssl: unknown dataset 'karat': did you mean karate"),

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import CSR
+from graphssl.adjacency import CSR, full
 from graphssl.datasets.splits import Split, labelled_rows
 from graphssl.evaluation.score import ERRORS
 from graphssl.graph import Graph
@@ -21,6 +21,7 @@ METRICS = ("accuracy", "micro_f1", "roc_auc", "average_precision", *ERRORS)
 LEVELS = ("node", "graph")
 Task = Literal["classification", "multilabel", "regression"]
 PARTS = ("train", "val", "test")
+CHUNK = 65_536  # rows whose features are rescaled at a time
 PREPROCESSING = ("none", "row-normalize", "standardize", "row-normalize+standardize")
 
 
@@ -54,6 +55,7 @@ class Dataset:
     row_id: Tensor | None = None  # [R] int64 row in the user's file; None: row i is row i
     targets: tuple[str, ...] | None = None  # name of each column of y, where columns have names
     classes: tuple[str, ...] | None = None  # name of each class, where classes have names
+    digest: str | None = None  # stands for the content of the graphs in the fingerprint, where they are too large to be gone through
 
     def __post_init__(self) -> None:
         if not self.graphs:
@@ -182,8 +184,8 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over the content: features, edges, labels, splits and parts; not the name."""
-        state = hashlib.sha256()
-        for graph in self.graphs:
+        state = hashlib.sha256((self.digest or "").encode())
+        for graph in () if self.digest else self.graphs:
             x = graph.x
             tensors = (x.pattern.ptr, x.pattern.col, x.values()) if isinstance(x, CSR) else (x,)
             for tensor in (*tensors, graph.edge_index, graph.edge_weight, graph.edge_attr):
@@ -230,7 +232,8 @@ class Dataset:
             change = {"none": None, "row-normalize": _row_normalizer, "standardize": _standardizer}[step]
             if change is not None:
                 apply = change(data.train_graphs if rows is None else (data.graph.keep_graphs(rows),))
-                data = replace(data, graphs=tuple(graph.with_x(apply(graph.x)) for graph in data.graphs))
+                digest = self.digest and hashlib.sha256(f"{data.digest} {step} {_digits(rows)}".encode()).hexdigest()
+                data = replace(data, graphs=tuple(graph.with_x(apply(graph.x)) for graph in data.graphs), digest=digest)
         return data
 
     def _check_splits(self) -> None:
@@ -301,18 +304,23 @@ def as_labels(y: Tensor, num_nodes: int) -> Tensor:
 
 
 def _row_normalizer(seen: Sequence[Graph]) -> Callable[[Tensor | CSR], Tensor | CSR]:
-    smallest = min(float(_values(graph).min()) if _values(graph).numel() else 0.0 for graph in seen)
+    smallest = min(min((float(chunk.min()) for chunk in _chunks(_values(graph))), default=0.0) for graph in seen)
 
     def apply(x: Tensor | CSR) -> Tensor | CSR:
         if smallest < 0:
-            x = (x.to_dense() if isinstance(x, CSR) else x) - smallest
+            return _by_chunks(x, lambda chunk: _to_sum_one(chunk - smallest))
         if isinstance(x, CSR):
-            total = x.values().new_zeros(x.size(0)).scatter_add(0, x.pattern.row, x.values())
-            return x.with_values(x.values() / total.where(total > 0, 1)[x.pattern.row])
-        total = x.sum(1, keepdim=True)
-        return x / total.where(total > 0, 1)
+            values = full(x.values())
+            total = values.new_zeros(x.size(0)).scatter_add(0, x.pattern.row, values)
+            return x.with_values(values / total.where(total > 0, 1)[x.pattern.row])
+        return _by_chunks(x, _to_sum_one)
 
     return apply
+
+
+def _to_sum_one(x: Tensor) -> Tensor:
+    total = x.sum(1, keepdim=True)
+    return x / total.where(total > 0, 1)
 
 
 def _standardizer(seen: Sequence[Graph]) -> Callable[[Tensor | CSR], Tensor | CSR]:
@@ -323,7 +331,28 @@ def _standardizer(seen: Sequence[Graph]) -> Callable[[Tensor | CSR], Tensor | CS
     low = torch.stack([chunk.amin(0) for chunk in chunks]).amin(0)
     high = torch.stack([chunk.amax(0) for chunk in chunks]).amax(0)
     scale = variance.sqrt().where(low < high, 1)  # rounding must not blow a constant column up
-    return lambda x: ((x.to_dense() if isinstance(x, CSR) else x) - mean.to(x.dtype)) / scale.to(x.dtype)
+    return lambda x: _by_chunks(x, lambda chunk: (chunk - mean.to(chunk.dtype)) / scale.to(chunk.dtype))
+
+
+def _chunks(x: Tensor) -> Sequence[Tensor]:
+    """Rows of ``x``, some at a time; none where there are none."""
+    return torch.split(x, CHUNK) if x.numel() else ()
+
+
+def _by_chunks(x: Tensor | CSR, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """``change`` of all rows, at least in float32, with nothing else of the size of ``x`` in memory."""
+    dense = x.to_dense() if isinstance(x, CSR) else x
+    chunks = torch.split(dense, CHUNK)
+    out = full(dense[:0]).new_empty(dense.shape)
+    for own, chunk in zip(torch.split(out, CHUNK), chunks, strict=True):
+        own.copy_(change(full(chunk)))
+    return out
+
+
+def _digits(rows: Tensor | None) -> str:
+    state = hashlib.sha256()
+    _feed(state, rows)
+    return state.hexdigest()
 
 
 def _values(graph: Graph) -> Tensor:

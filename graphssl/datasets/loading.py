@@ -20,6 +20,7 @@ from graphssl.datasets.files import raw_folder, read
 from graphssl.datasets.folder import from_folder
 from graphssl.datasets.moleculenet import WITH_RDKIT, load_moleculenet
 from graphssl.datasets.ogb import load_ogb
+from graphssl.datasets.ogb_nodes import load_nodes, raw_above
 from graphssl.datasets.own import Bundle, from_npz, from_object
 from graphssl.datasets.raw import Raw
 from graphssl.datasets.readers import DENSE_FROM
@@ -48,13 +49,15 @@ def load(
 
     A dataset with raw files is read from ``<root>/<folder>/raw``, where PyG's classes keep them; missing files are downloaded. What is read
     is cached as plain arrays in the user's cache folder (``GRAPHSSL_CACHE``), keyed by the content of the raw files: nothing is written
-    beside them, and nothing is unpickled but arrays.
+    beside them, and nothing is unpickled but arrays. A set ``ogbn-*`` becomes a store there, once.
 
     Args:
         data: a name from ``graphssl.datasets.DATASETS`` (case, ``_`` and ``-`` do not matter), a path to an ``.npz`` file
             (:func:`~graphssl.datasets.from_npz` says which keys), to a CSV or Parquet file of molecules
-            (:func:`~graphssl.datasets.from_table`), to a folder of graphs (:func:`~graphssl.datasets.from_folder`) or of the text files of
-            a TUDataset, or an object: one graph, or a list of NetworkX or PyG graphs (:func:`~graphssl.datasets.from_object`).
+            (:func:`~graphssl.datasets.from_table`), to a folder of graphs (:func:`~graphssl.datasets.from_folder`), of the text files of a
+            TUDataset, of OGB's raw files of one large graph (:func:`~graphssl.datasets.ogb_nodes.open_source`) or of a store
+            (:func:`graphssl.store.open_store`), or an object: one graph, or a list of NetworkX or PyG graphs
+            (:func:`~graphssl.datasets.from_object`).
         root: folder of the raw files; without it ``GRAPHSSL_DATA``, then the cache's ``data`` folder.
         seed: of the random splits of a dataset that comes without fixed ones, and of the synthetic sets ``sbm`` and ``motifs``.
         node_features: of a TUDataset only, which has several: :func:`~graphssl.datasets.tudataset.node_features`.
@@ -85,6 +88,12 @@ def load(
         path = Path(data).expanduser()
         if path.is_dir():
             _only_for_tables(columns)
+            if (path / "store.json").is_file():
+                _only_for_tudatasets(node_features, path.name)
+                return _from_store(path)
+            if raw_above(path) is not None:
+                _only_for_tudatasets(node_features, path.name)
+                return load_nodes(path)
             return _from_folder(path, seed, node_features)
         _only_for_tudatasets(node_features, path.name)
         if is_table(path):
@@ -104,6 +113,8 @@ def load(
         return WITH_RDKIT[entry.name](entry)
     if entry.family == "moleculenet":
         return load_moleculenet(entry, root)
+    if entry.family == "ogbn":
+        return load_nodes(entry.name, root, yes=yes)
     if entry.family == "ogb":
         return load_ogb(entry, root, yes=yes)
     if entry.family == "parts":
@@ -131,7 +142,13 @@ def features(x: np.ndarray | sp.csr_matrix) -> Tensor | CSR:
 
 
 def _is_path(text: str) -> bool:
-    return Path(text).suffix in (".npz", ".pt", ".pth", ".pkl") or is_table(text) or "/" in text or os.sep in text or text in (".", "..")
+    return (
+        Path(text).suffix in (".npz", ".pt", ".pth", ".pkl", ".store")
+        or is_table(text)
+        or "/" in text
+        or os.sep in text
+        or text in (".", "..")
+    )
 
 
 def _only_for_tables(columns: dict[str, Any]) -> None:
@@ -151,6 +168,12 @@ def _from_folder(path: Path, seed: int, node_features: str) -> Dataset:
         return from_folder(path, seed=seed)
     entry = entry_of(place)
     return _assemble(entry, read(entry, place), seed, node_features)
+
+
+def _from_store(path: Path) -> Dataset:
+    from graphssl.store.reading import open_store  # which needs Dataset
+
+    return open_store(path).dataset()
 
 
 def _assemble(entry: Entry, raws: list[Raw], seed: int, node_features: str) -> Dataset:

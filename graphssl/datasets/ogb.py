@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import logging
-import os
-import tempfile
-import urllib.request
 import zipfile
-from functools import lru_cache
 from http.client import HTTPException
-from importlib.util import find_spec
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from graphssl.datasets.columns import read_table
 from graphssl.datasets.dataset import Dataset
-from graphssl.datasets.files import TIMEOUT, DatasetNotFound, roots
+from graphssl.datasets.download import download, master
+from graphssl.datasets.files import DatasetNotFound, roots
 from graphssl.datasets.molecules import Molecules, atom_dims, bond_dims
 from graphssl.datasets.splits import Split
 from graphssl.datasets.table import Entry
-from graphssl.files import folder_written
 
 logger = logging.getLogger(__name__)
 
 RAW = ("edge", "num-node-list", "num-edge-list", "node-feat", "edge-feat", "graph-label")
 PARTS = ("train", "valid", "test")
 FILES = (*(f"raw/{name}.csv.gz" for name in RAW), *(f"split/scaffold/{part}.csv.gz" for part in PARTS))
-ASK = 2**30  # bytes from which a download needs yes=True, as in ogb
 LICENCE = "MIT"  # of these sets, as https://ogb.stanford.edu/docs/graphprop states
-STEP = 2**20  # bytes read at a time
 
 
 def load_ogb(entry: Entry, root: str | Path | None = None, *, yes: bool = False) -> Dataset:
@@ -64,25 +55,6 @@ def load_ogb(entry: Entry, root: str | Path | None = None, *, yes: bool = False)
         ) from error
 
 
-def unpack(archive: IO[bytes], folder: Path) -> None:
-    """The members of a zip below its single top folder, into ``folder``.
-
-    Raises:
-        ValueError: a member's name is absolute or climbs out of the folder; nothing is written then.
-    """
-    with zipfile.ZipFile(archive) as file:
-        for name in file.namelist():
-            path = PurePosixPath(name)
-            if path.is_absolute() or PureWindowsPath(name).drive or "\\" in name or ".." in path.parts:
-                raise ValueError(f"the zip holds {name!r}, which points outside of it, and is refused")
-        for member in file.infolist():
-            below = PurePosixPath(member.filename).parts[1:]
-            if below and not member.is_dir():
-                target = folder.joinpath(*below)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.read(member))
-
-
 # ---------------------------------------------------------------------- where it is
 
 
@@ -94,75 +66,14 @@ def _folder(entry: Entry, root: str | Path | None, yes: bool) -> Path:
         if all((folder / file).is_file() for file in FILES):
             return folder
     targets = [place / entry.folder for place in places]
-    url = master()[entry.name]["url"].replace("http://", "https://")
+    url = master("graphproppred")[entry.name]["url"].replace("http://", "https://")
     try:
-        return _download(entry, url, targets, yes)
+        return download(entry.name, url, targets, FILES, licence=LICENCE, yes=yes)
     except (OSError, HTTPException, EOFError, zipfile.BadZipFile) as error:
         raise DatasetNotFound(
             f"dataset {entry.name!r}: {targets[0]} with {FILES[0]} and so on is not there, and it could not be downloaded ({error}). "
             f"Unpack {url} and put its folder there, or name another root that has {entry.folder} (root=, --root or GRAPHSSL_DATA)."
         ) from error
-
-
-def _download(entry: Entry, url: str, targets: list[Path], yes: bool) -> Path:
-    target = next((place for place in targets if _can_be_made(place)), None)
-    if target is None:
-        raise OSError("no folder to put it in can be written to")
-    request = urllib.request.Request(url, headers={"User-Agent": "graphssl"})
-    with tempfile.TemporaryFile() as file:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-            size = int(response.headers.get("Content-Length") or 0)
-            logger.info("downloading %s (%s, licence %s) from %s", entry.name, _megabytes(size) if size else "size unknown", LICENCE, url)
-            _copy(response, file, size, entry.name, yes)
-        with folder_written(target) as folder:
-            unpack(file, folder)
-            missing = next((name for name in FILES if not (folder / name).is_file()), None)
-            if missing is not None:
-                raise OSError(f"{url} holds no {missing}")
-    return target
-
-
-def _can_be_made(folder: Path) -> bool:
-    if folder.exists():
-        raise OSError(f"{folder} is there, but not all of its files: delete it to get it anew")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder.parent, os.W_OK)
-
-
-def _copy(response: IO[bytes], file: IO[bytes], size: int, name: str, yes: bool) -> None:
-    done = shown = 0
-    while True:
-        known = max(size, done)
-        if known > ASK and not yes:
-            raise ValueError(f"dataset {name!r}: the download is larger than 1 GB ({_megabytes(known)}); pass yes=True (--yes) to go ahead")
-        content = response.read(STEP)
-        if not content:
-            break
-        file.write(content)
-        done += len(content)
-        if done - shown >= max(size // 10, 10 * STEP):
-            logger.info("%s: %s%s", name, _megabytes(done), f" of {_megabytes(size)}" if size else "")
-            shown = done
-    if size and done != size:
-        raise OSError(f"the download broke off after {done:,} of {size:,} bytes")
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
-
-
-@lru_cache(maxsize=1)
-def master() -> dict[str, dict[str, str]]:
-    """What ogb's own table says of each set: ``url``, ``eval metric``, ``num tasks``, ... The package is not imported."""
-    package = find_spec("ogb")
-    assert package is not None
-    assert package.submodule_search_locations
-    with (Path(package.submodule_search_locations[0]) / "graphproppred" / "master.csv").open(newline="") as file:
-        rows = list(csv.reader(file))
-    return {name: {row[0]: row[i] for row in rows[1:]} for i, name in enumerate(rows[0]) if i}
 
 
 # ---------------------------------------------------------------------- what is in it

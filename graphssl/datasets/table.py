@@ -45,8 +45,8 @@ def canonical(name: str) -> str:
     key = ALIASES.get(key, key)
     if key in DATASETS:
         return key
-    if key.startswith(("ogbn-", "ogbl-")):
-        raise ValueError(f"dataset {name!r}: the OGB sets of one large graph are not yet part of load; known are: {', '.join(DATASETS)}")
+    if key.startswith("ogbl-"):
+        raise ValueError(f"dataset {name!r}: the OGB sets for links are not part of load; known are: {', '.join(DATASETS)}")
     if name.strip() and Path(name).exists():
         kind = "folder" if Path(name).is_dir() else "file"
         raise ValueError(f"unknown dataset {name!r}: there is a {kind} of that name here: write ./{name}")
@@ -205,6 +205,11 @@ def _ogb(name: str, what: str, metric: str = "roc_auc") -> Entry:
     return Entry(f"ogbg-mol{name}", "ogb", f"molecules: {what}", source, f"ogb/ogbg_mol{name}", (), metric, SCAFFOLD, "graph", True)
 
 
+def _ogb_nodes(name: str, what: str, licence: str, split: str, metric: str = "accuracy") -> Entry:
+    source = f"Hu et al., 2020, arXiv:2005.00687 (OGB, {licence})"
+    return Entry(f"ogbn-{name}", "ogbn", what, source, f"ogb/ogbn_{name}", (), metric, f"the {split} split of OGB")
+
+
 _RDKIT = "from the files that come with rdkit (BSD-3-Clause)"
 _MOLECULES = (
     Entry(
@@ -254,6 +259,13 @@ _MOLECULES = (
 _ATTRIBUTED = "https://drive.usercontent.google.com/download?confirm=t&id=1tZp3EB20fAC27SYWwa-x66_8uGsuU62X"
 _SNAP = "https://snap.stanford.edu/data/"
 
+_OGB_NODES = (
+    _ogb_nodes("arxiv", "169,343 papers in computer science, 1.2 million citations; label: one of 40 subject areas", "ODC-BY", "time"),
+    _ogb_nodes("products", "2.4 million products, 61.9 million pairs bought together; 47 categories", "Amazon", "sales_ranking"),
+    _ogb_nodes("proteins", "132,534 proteins, 39.6 million associations; 112 functions", "CC-0", "species", "roc_auc"),
+    _ogb_nodes("mag", "736,389 papers of the Microsoft Academic Graph, 5.4 million citations; 349 venues", "ODC-BY", "time"),
+    _ogb_nodes("papers100M", "111 million papers, 1.6 billion citations; 172 subject areas; 57 GB to download", "ODC-BY", "time"),
+)
 _ENTRIES = (
     Entry(
         "digits",
@@ -377,11 +389,13 @@ _ENTRIES = (
     ),
     *_GRAPH_SETS,
     *_MOLECULES,
+    *_OGB_NODES,
 )
 
 DATASETS: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 ALIASES: dict[str, str] = {
+    "ogbn-papers100m": "ogbn-papers100M",
     "photo": "amazon-photo",
     "amazonphoto": "amazon-photo",
     "computers": "amazon-computers",

@@ -167,7 +167,7 @@ def level_of(dataset: str) -> str:
     """``node`` or ``graph``: what is labelled in a dataset of the table, or in the user's own file (by its kind)."""
     if is_known(dataset):
         return DATASETS[canonical(dataset)].level
-    return "node" if Path(dataset).suffix == ".npz" else "graph"
+    return "node" if Path(dataset).suffix == ".npz" or (Path(dataset) / "store.json").is_file() else "graph"
 
 
 def _graph_default(method: str, dataset: str, name: str) -> Recipe:
