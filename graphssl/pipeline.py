@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -12,22 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphssl import __version__
 from graphssl.building import encoder_config, make, make_batches
 from graphssl.datasets import Dataset, load
 from graphssl.datasets.splits import labelled_rows
 from graphssl.embedding import embed
 from graphssl.environment import environment, peak_rss_mb
 from graphssl.evaluation import Score, alignment, collapse_warning, diagnostics, evaluate, find_protocol
-from graphssl.files import folder_written
+from graphssl.files import check_free, folder_written
 from graphssl.graph import Graph
 from graphssl.objectives import Objective
 from graphssl.random import seeded
 from graphssl.recipes import Recipe, is_known
-from graphssl.runs import FORMAT, checksums, save_seed, write_json
+from graphssl.resuming import Stopped, Work, seed_of, signals_wait
+from graphssl.runs import FORMAT, checksums, save_seed, was_interrupted, write_json
 from graphssl.scoring import Seed, baselines, score_record, setting_of
-from graphssl.training import Step, TrainingDiverged, train
+from graphssl.training import Step, Training, TrainingDiverged, train
 
 WATCHED = 2048  # graphs, of many, that the watch for collapse embeds
+SAVE_EVERY = 60.0  # seconds between checkpoints
+OPTIONS = ("epochs", "lr", "weight_decay", "optimizer", "warmup", "schedule", "patience", "clip", "precision")  # of a recipe, for train
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
 
@@ -53,48 +58,68 @@ def run(
     root: str | None = None,
     seeds: Sequence[int] = (0,),
     force: bool = False,
+    resume: bool = False,
+    save_every: float = SAVE_EVERY,
     watcher: Watcher | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train, embed and score, and leave a run folder at ``out``; returns what ``score.json`` holds.
 
-    A ``KeyboardInterrupt`` while training ends the run early: the folder then holds the encoder as it was, is marked ``interrupted``
-    and has no ``score.json``; the record returned says so too. ``options`` are further ones of :func:`graphssl.load`.
+    Until the run is whole, what is done of it waits in a folder ``.NAME.resume`` beside ``out``: finished seeds, and checkpoints of the
+    one under way. A run that was stopped, however it was, goes on from there with ``resume`` to the same numbers, bit for bit.
+
+    SIGINT and SIGTERM end the run between two steps. After SIGINT, or a ``KeyboardInterrupt`` while training, the folder ``out`` holds the
+    encoder as it was, is marked ``interrupted`` and has no ``score.json``; the record returned says so too. After SIGTERM there is no
+    time for that. ``options`` are further ones of :func:`graphssl.load`.
 
     Raises:
         ValueError: a dataset, recipe or folder that will not do.
     """
     watcher = watcher or Watcher()
     start = time.perf_counter()
-    with folder_written(out, force=force) as folder:
-        watcher.stage(f"loading {dataset}")
-        data = load_for(recipe, dataset, root, options)
-        recipe = _for_task(recipe, data, dataset)
-        done: list[Seed] = []
-        make_batches(recipe, data, seeds[0])  # refuse before anything is scored
+    check_free(out, force=force or (resume and was_interrupted(out)))
+    watcher.stage(f"loading {dataset}")
+    data = load_for(recipe, dataset, root, options)
+    recipe = _for_task(recipe, data, dataset)
+    make_batches(recipe, data, seeds[0])  # refuse before anything is scored
+    identity = {
+        "method": method,
+        "dataset": dataset,
+        "recipe": recipe.model_dump(mode="json"),
+        "data": data.fingerprint,
+        "version": __version__,
+    }
+    work = Work(out, identity, save_every)
+    done: list[Seed] = []
+    with work.opened(resume=resume):
         if not _scored(data, recipe):
             watcher.warn(f"{data.name} has too few labels for a split: it is trained and embedded, and not scored")
         try:
-            beside = _beside(data, recipe, watcher)
+            beside = work.remembered("beside", lambda: _beside(data, recipe, watcher))
             for seed in seeds:
-                _train_seed(method, recipe, data, seed, folder / f"seed-{seed}", watcher, done)
+                found = work.finished(seed)
+                if found is None:
+                    _train_seed(method, recipe, data, seed, work, watcher, done)
+                else:
+                    done.append(found)
                 if done[-1].interrupted:
                     break
-        except KeyboardInterrupt:  # outside training: what is saved whole stays
-            if not done:
+        except KeyboardInterrupt as stop:  # outside training: what is saved whole stays
+            if not done or getattr(stop, "number", None) == signal.SIGTERM:
                 raise
-            if seed != done[-1].seed:
-                shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
             done[-1].interrupted = True
-        record = _run_record(method, dataset, root, recipe, data, done)
-        record |= {"options": dict(options or {})}
-        record |= {"wall_seconds": round(time.perf_counter() - start, 2), "files": checksums(folder)}
-        write_json(folder / "run.json", record)
-        if done[-1].interrupted:
-            return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
-        score = score_record(method, dataset, setting_of(data, recipe), recipe, done, beside)
-        score["targets"] = list(data.targets or ())
-        write_json(folder / "score.json", score)
+        with folder_written(out, force=force or resume) as folder:
+            work.put([s.seed for s in done], folder)
+            record = _run_record(method, dataset, root, recipe, data, done)
+            record |= {"options": dict(options or {})}
+            record |= {"wall_seconds": round(time.perf_counter() - start, 2), "files": checksums(folder)}
+            write_json(folder / "run.json", record)
+            if done[-1].interrupted:
+                return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
+            score = score_record(method, dataset, setting_of(data, recipe), recipe, done, beside)
+            score["targets"] = list(data.targets or ())
+            write_json(folder / "score.json", score)
+        work.remove()
     return score
 
 
@@ -117,31 +142,52 @@ def _run_record(method: str, dataset: str, root: str | None, recipe: Recipe, dat
     }
 
 
-def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: Path, watcher: Watcher, done: list[Seed]) -> None:
-    """Train, save and score one seed; it is ``done`` once it is saved."""
-    result = Seed(seed)
+def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, work: Work, watcher: Watcher, done: list[Seed]) -> None:
+    """Train, save and score one seed, from its last checkpoint where there is one; it is ``done`` once it is saved."""
     with seeded(seed):
         objective = make(method, recipe, data.num_features, data.num_edge_features)
-    untrained = embed(objective.encoder, data)
-    result.untrained = _score(untrained, data, recipe, watcher, "untrained encoder")
-    start = spread(untrained, data)
-    batches = make_batches(recipe, data, seed)
-    steps = train(
-        objective,
-        batches,
-        epochs=recipe.epochs,
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        optimizer=recipe.optimizer,
-        warmup=recipe.warmup,
-        schedule=recipe.schedule,
-        patience=recipe.patience,
-        clip=recipe.clip,
-        precision=recipe.precision,
-        seed=seed,
-    )
-    warned, seen = False, watched(data, recipe)
+    options = {name: getattr(recipe, name) for name in OPTIONS}
+    steps = train(objective, make_batches(recipe, data, seed), seed=seed, **options)
+    saved = work.restore(steps, seed)
+    if saved is None:
+        z = embed(objective.encoder, data)
+        result, start = Seed(seed), spread(z, data)
+        result.untrained = _score(z, data, recipe, watcher, "untrained encoder")
+    else:
+        result, start = seed_of(saved["result"]), saved["start"]
+        watcher.stage(f"seed {seed} goes on from step {result.steps}")
     try:
+        _steps(steps, objective, data, recipe, result, start, work, watcher)
+    except KeyboardInterrupt as stop:
+        if not result.steps or getattr(stop, "number", None) == signal.SIGTERM:
+            raise
+        result.interrupted = True
+    z = _finite(embed(objective.encoder, data))
+    result.diagnostics = spread(z, data)
+    warning = collapse_warning(result.diagnostics, start)
+    if warning and not result.warned:
+        watcher.warn(f"at the end: {warning}")
+    shutil.rmtree(work.seed_folder(seed), ignore_errors=True)
+    save_seed(work.seed_folder(seed), objective.encoder, z, result.history)
+    done.append(result)
+    if not result.interrupted:
+        result.score = _score(z, data, recipe, watcher, f"seed {seed}")
+        work.finish(result)
+
+
+def _steps(
+    steps: Training,
+    objective: Objective,
+    data: Dataset,
+    recipe: Recipe,
+    result: Seed,
+    start: dict[str, float],
+    work: Work,
+    watcher: Watcher,
+) -> None:
+    """Go through the steps of a seed: history, watch for collapse, checkpoints."""
+    seen = watched(data, recipe)
+    with signals_wait() as signalled:
         for step in steps:
             result.epochs, result.steps, result.loss = step.epoch, step.number, float(step.loss)
             result.seconds.append(step.seconds)
@@ -151,24 +197,16 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, folder: P
                 row.update(look)
                 # Contrastive losses pass through a trough of rank early on; a fall counts when it has lasted to the second half.
                 warning = collapse_warning(look, start if 2 * step.number >= step.total else None)
-                if warning and not warned:
+                if warning and not result.warned:
                     watcher.warn(f"step {step.number}: {warning}")
-                    warned = True
+                    result.warned = True
             result.history.append(row)
-            watcher.step(seed, step)
-    except KeyboardInterrupt:
-        if not result.steps:
-            raise
-        result.interrupted = True
-    z = _finite(embed(objective.encoder, data))
-    result.diagnostics = spread(z, data)
-    warning = collapse_warning(result.diagnostics, start)
-    if warning and not warned:
-        watcher.warn(f"at the end: {warning}")
-    save_seed(folder, objective.encoder, z, result.history)
-    done.append(result)
-    if not result.interrupted:
-        result.score = _score(z, data, recipe, watcher, f"seed {seed}")
+            watcher.step(result.seed, step)
+            number = signalled()
+            if work.due() or number is not None:
+                work.save(steps, result, {"start": start})
+            if number is not None:
+                raise Stopped(number)
 
 
 def load_for(recipe: Recipe, dataset: str, root: str | None, options: Mapping[str, Any] | None = None) -> Dataset:

@@ -63,6 +63,14 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
     path.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def was_interrupted(folder: Path) -> bool:
+    """Whether a run stands there that was stopped before its end."""
+    try:
+        return read_json(folder, MARK).get("interrupted") is True
+    except ValueError:
+        return False
+
+
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of each seed below ``folder``, by relative path."""
     files = sorted(path for path in folder.glob("seed-*/*") if path.is_file())

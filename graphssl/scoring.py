@@ -48,6 +48,7 @@ class Seed:
     history: list[dict[str, Any]] = field(default_factory=list)
     diagnostics: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    warned: bool = False  # of collapse
     score: Score | None = None
     untrained: Score | None = None
 

@@ -17,6 +17,8 @@ from graphssl.graph import Graph
 from graphssl.objectives.base import Objective
 from graphssl.random import RandomStream
 
+Parameters = dict[str, Tensor]
+
 
 class TrainingDiverged(RuntimeError):
     """The loss became NaN or infinite."""
@@ -71,6 +73,133 @@ class Trainer:
         return Step(self.done, self.total, 0, loss.detach(), lr, time.perf_counter() - start)
 
 
+class Training(Iterator[Step]):
+    """The steps of a run, one at a time; between two of them it can be saved, and gone on with to the same numbers, bit for bit.
+
+    What counts is all in :meth:`state`: parameters and buffers, optimiser, random numbers, the place in the epoch. Batches with a
+    ``state_dict`` of their own are set to their place; others are gone through again up to it, with the epoch's random numbers.
+    """
+
+    def __init__(self, trainer: Trainer, batches: Batches, epochs: int, patience: int | None) -> None:
+        self.trainer, self.batches, self.epochs, self.patience = trainer, batches, epochs, patience
+        self.epoch, self.position = 0, 0  # the epoch that runs, from 1, and its batches that are done
+        self.losses: list[Tensor] = []  # of this epoch
+        self.best, self.worse, self.over = math.inf, 0, False
+        self.best_state: Parameters | None = None
+        self.before: Parameters | None = None  # what this epoch started from
+        self.began: dict[str, Tensor] = {}  # random numbers at the start of the epoch
+        self.order: Iterator[Graph] | None = None
+
+    def __next__(self) -> Step:
+        while True:
+            if self.order is None:
+                self._open()
+            assert self.order is not None
+            with self.trainer.stream.running():
+                g = next(self.order, None)
+                step = None if g is None else self.trainer.step(g.to(self.trainer.device))
+            if step is not None:
+                self.position += 1
+                if self.patience is not None:
+                    self.losses.append(step.loss)
+            if step is None or self.position == len(self.batches):
+                epoch = self.epoch
+                self._close()
+                if step is None:
+                    continue
+                return replace(step, epoch=epoch)
+            return replace(step, epoch=self.epoch)
+
+    def _open(self) -> None:
+        """Begin an epoch; or end, with the best parameters where there is ``patience``."""
+        if self.over or self.epoch == self.epochs:
+            if self.best_state is not None:
+                self.trainer.objective.load_state_dict(self.best_state)
+            self.over, self.best_state = True, None
+            raise StopIteration
+        self.epoch, self.position, self.losses = self.epoch + 1, 0, []
+        self.before = None if self.patience is None else snapshot(self.trainer.objective)
+        self.began = dict(self.trainer.stream.state)
+        with self.trainer.stream.running():
+            self.order = iter(self.batches)
+
+    def _close(self) -> None:
+        """End an epoch, before its last step is told."""
+        self.order = None
+        with self.trainer.stream.running():
+            self.trainer.objective.after_epoch(self.epoch / self.epochs)
+        if self.patience is None:
+            return
+        mean = float(torch.stack(self.losses).mean())
+        if mean < self.best:
+            self.best, self.best_state, self.worse = mean, self.before, 0
+        else:
+            self.worse += 1
+            self.over = self.worse >= self.patience
+
+    def state(self) -> tuple[Parameters, dict[str, Any]]:
+        """All that decides what comes next: tensors by name, and plain values."""
+        optimizer = self.trainer.optimizer.state_dict()
+        tensors = {f"objective.{name}": value for name, value in self.trainer.objective.state_dict().items()}
+        for index, slots in optimizer["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in slots.items()}
+        for group, values in (
+            ("best", self.best_state),
+            ("before", self.before),
+            ("stream", self.trainer.stream.state),
+            ("began", self.began),
+        ):
+            tensors |= {f"{group}.{name}": value for name, value in (values or {}).items()}
+        place = {"epoch": self.epoch, "position": self.position if self.order is not None else None}
+        losses = [float(loss) for loss in self.losses] if self.patience is not None else []
+        patience = {"losses": losses, "best": None if self.best == math.inf else self.best, "worse": self.worse, "over": self.over}
+        own = getattr(self.batches, "state_dict", None)
+        return tensors, {"done": self.trainer.done, **place, **patience, "batches": None if own is None else own()}
+
+    def restore(self, tensors: Parameters, record: dict[str, Any]) -> None:
+        """Go on from a :meth:`state` of a run of the same objective, batches and numbers, before any step of this one.
+
+        Raises:
+            ValueError: the state is not one of such a run.
+        """
+        parts: dict[str, Parameters] = {}
+        for name, value in tensors.items():
+            group, _, rest = name.partition(".")
+            parts.setdefault(group, {})[rest] = value
+        try:
+            self.trainer.objective.load_state_dict(parts["objective"])
+            self._restore_optimizer(parts.get("optimizer", {}))
+            self.trainer.stream.state = parts["stream"]
+            self.began, self.before, self.best_state = parts.get("began", {}), parts.get("before"), parts.get("best")
+            self.trainer.done, self.epoch = record["done"], record["epoch"]
+            self.losses = [torch.tensor(loss, device=self.trainer.device) for loss in record["losses"]]
+            self.best, self.worse, self.over = math.inf if record["best"] is None else record["best"], record["worse"], record["over"]
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise ValueError(f"state: it is not that of a run with this objective: {error}") from error
+        if record["batches"] is not None:
+            self.batches.load_state_dict(record["batches"])  # type: ignore[attr-defined]
+        if record["position"] is not None:
+            self._go_to(record["position"], found=record["batches"] is not None)
+
+    def _restore_optimizer(self, slots: Parameters) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in slots.items():
+            index, _, slot = name.partition(".")
+            state.setdefault(int(index), {})[slot] = value
+        groups = self.trainer.optimizer.state_dict()["param_groups"]
+        self.trainer.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def _go_to(self, position: int, *, found: bool) -> None:
+        """Into the middle of the epoch, whose first ``position`` batches are done."""
+        now = dict(self.trainer.stream.state)
+        self.trainer.stream.state, self.position = dict(self.began), position
+        with self.trainer.stream.running():
+            self.order = iter(self.batches)
+            for _ in range(0 if found else position):
+                next(self.order)
+        self.trainer.stream.state = now
+
+
 @dataclass
 class History:
     """What a run leaves behind: one row a step, kept as plain numbers."""
@@ -106,7 +235,7 @@ def train(
     precision: Literal["float32", "bf16"] = "float32",
     seed: int = 0,
     device: torch.device | str | None = None,
-) -> Iterator[Step]:
+) -> Training:
     """Train an objective, a step at a time; logging, saving and probing are the caller's plain ``if``s between steps.
 
     The caller's random generators are left as they were; the objective is in train mode at every step, whatever the caller does to
@@ -128,8 +257,8 @@ def train(
         seed: of augmentations, dropout and the order of batches.
         device: where to train; by default where the objective is.
 
-    Yields:
-        A :class:`Step` after each optimiser step.
+    Returns:
+        An iterator over a :class:`Step` after each optimiser step, whose ``state`` can be kept and gone on from.
 
     Raises:
         ValueError: an argument out of its range.
@@ -154,7 +283,7 @@ def train(
     engine = cls(moved, lr=lr, weight_decay=weight_decay)
     stream = RandomStream(seed, place)
     trainer = Trainer(objective, engine, stream, lr, round(warmup * total), schedule, total, clip, precision, place)
-    return _steps(trainer, source, epochs, patience)
+    return Training(trainer, source, epochs, patience)
 
 
 def fit(objective: Objective, data: Graph | Dataset | Batches, *, epochs: int, **options: Any) -> History:
@@ -199,32 +328,6 @@ def schedule(done: int, total: int, warmup: int, kind: str = "cosine") -> float:
     if kind == "constant":
         return 1.0
     return (1 + math.cos(math.pi * (done - warmup) / max(total - warmup, 1))) / 2
-
-
-def _steps(trainer: Trainer, batches: Batches, epochs: int, patience: int | None) -> Iterator[Step]:
-    best, best_state, worse = math.inf, None, 0
-    for epoch in range(1, epochs + 1):
-        before = None if patience is None else snapshot(trainer.objective)
-        with trainer.stream.running():
-            order = iter(batches)
-        losses = []
-        while True:
-            with trainer.stream.running():
-                g = next(order, None)
-                if g is None:
-                    break
-                step = trainer.step(g.to(trainer.device))
-            losses.append(step.loss)
-            yield replace(step, epoch=epoch)
-        with trainer.stream.running():
-            trainer.objective.after_epoch(epoch / epochs)
-        if patience is not None:
-            mean = float(torch.stack(losses).mean())
-            best, best_state, worse = (mean, before, 0) if mean < best else (best, best_state, worse + 1)
-            if worse >= patience:
-                break
-    if best_state is not None:
-        trainer.objective.load_state_dict(best_state)
 
 
 def snapshot(objective: nn.Module) -> dict[str, Tensor]:

@@ -77,6 +77,12 @@ class Score:
             "selected": [dict(s) for s in self.selected],
         }
 
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Score:
+        """The score that :meth:`to_dict` made ``record`` of."""
+        lists = {"values": tuple(record["values"]), "selected": tuple(record["selected"])}
+        return cls(**{name: lists.get(name, record[name]) for name in cls.__dataclass_fields__})
+
     def __str__(self) -> str:
         mean = number(self.mean, self.metric) + ("" if self.is_error else " %")
         spread = "" if self.std_splits is None else f" ± {number(self.std_splits, self.metric)}"

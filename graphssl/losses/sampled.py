@@ -44,7 +44,7 @@ def sampled_info_nce(u: Tensor, v: Tensor, negatives: Tensor, *, tau: float = 0.
     for own, other in ((u, v), (v, u)):
         far = torch.cat([other[negatives], own[negatives]]) if intra else other[negatives]
         for rows in torch.split(pairs, chunk or len(pairs)):
-            total = total + checkpoint(_row_sum, own[rows], other[rows], far, rows, negatives, tau, use_reentrant=False)
+            total += checkpoint(_row_sum, own[rows], other[rows], far, rows, negatives, tau, use_reentrant=False)
     return total / (2 * u.size(0))
 
 
@@ -53,4 +53,4 @@ def _row_sum(own: Tensor, partner: Tensor, far: Tensor, rows: Tensor, negatives:
     positive = torch.linalg.vecdot(own, partner) / tau
     same = rows[:, None] == negatives.repeat(far.size(0) // len(negatives))  # itself, or its partner
     scores = (own @ far.t() / tau).masked_fill(same, -torch.inf)
-    return (torch.cat([positive[:, None], scores], 1).logsumexp(1) - positive).sum()
+    return (torch.cat([positive[:, None], scores], 1).logsumexp(1) - positive).sum()  # type: ignore[no-any-return, unused-ignore]
