@@ -62,10 +62,15 @@ class Pattern:
     def transpose(self) -> tuple[Pattern, Tensor]:
         """The transposed pattern, and ``perm`` ``[E]`` that carries values over: ``values_t = values[perm]``."""
         if self._transpose is None:
-            perm = self.col.argsort(stable=True)  # rows stay ascending inside a column
-            ptr = row_pointers(self.col[perm], self.num_cols)
+            if self.device.type == "cpu":
+                from graphssl.rows import turn  # numba takes half a second to import
+
+                ptr, row, perm = map(torch.from_numpy, turn(self.ptr.contiguous().numpy(), self.col.contiguous().numpy(), self.num_cols))
+            else:
+                perm = self.col.argsort(stable=True)  # rows stay ascending inside a column
+                ptr, row = row_pointers(self.col[perm], self.num_cols), self.row[perm]
             # No link back: a cycle would keep each step's pattern alive until the garbage collector runs.
-            self._transpose = (Pattern(ptr, self.row[perm], self.num_rows), perm)
+            self._transpose = (Pattern(ptr, row, self.num_rows), perm)
         return self._transpose
 
     def keep(self, keep: Tensor, index: Tensor, before: Tensor) -> Pattern:
@@ -224,6 +229,11 @@ def membership(ptr: Tensor, group: Tensor) -> Pattern:
 
 def gather_rows(ptr: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Entries ``[E']`` of the rows ``index`` ``[R']`` one row after another, and the new row pointers ``[R' + 1]``."""
+    if ptr.device.type == "cpu":
+        from graphssl.rows import gather  # numba takes half a second to import
+
+        entries, new = gather(ptr.contiguous().numpy(), index.contiguous().numpy())
+        return torch.from_numpy(entries), torch.from_numpy(new)
     start = ptr[index].long()
     counts = ptr[index + 1].long() - start
     new = F.pad(counts.cumsum(0), (1, 0))

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import CSR, Pattern, add_self_loops, gather_rows, row_pointers, same_device, true_entries, with_self_loops
+from graphssl.adjacency import CSR, Pattern, add_self_loops, row_pointers, same_device, true_entries, with_self_loops
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+    from graphssl.cutting import Part
 
 T = TypeVar("T")
 
@@ -106,8 +108,8 @@ class Graph:
         graph._store["pattern"] = pattern
         if undirected:
             graph._store["symmetric"] = True
-        if reverse is not None:
-            graph.know_reverse(reverse)
+        if reverse is not None or not undirected:
+            graph._store["reverse"] = reverse
         return graph
 
     def __getattr__(self, name: str) -> Any:
@@ -151,7 +153,7 @@ class Graph:
     @property
     def node_ptr(self) -> Tensor:
         """First row of each graph, and the number of rows last, ``[G + 1]``."""
-        return self.cached("node_ptr", lambda: row_pointers(self.graph_ids, self.num_graphs).long())
+        return self.cached("node_ptr", self._find_node_ptr)
 
     @property
     def weights(self) -> Tensor:
@@ -219,27 +221,31 @@ class Graph:
             edge_attr=None if self.edge_attr is None else self.edge_attr.index_select(0, index),
         )
 
-    def keep_nodes(self, index: Tensor) -> Graph:
-        """The induced subgraph on the nodes ``index`` (ascending, ``[N']``); ``node_id`` says which nodes they were.
+    def keep_nodes(self, nodes: Tensor, edges: Tensor | None = None, *, symmetric: bool = True) -> Graph:
+        """The induced subgraph on some nodes; ``node_id`` says which nodes they were.
 
         The number of graphs stays, so a graph that loses all its nodes is empty and not gone.
+
+        Args:
+            nodes: ascending ``[N']``, or a bool mask ``[N]``.
+            edges: bool mask ``[E]``, of edges that stay if both their ends do; ``None``: all.
+            symmetric: both directions of each edge got the same value in ``edges``. Without it the result counts as a directed graph.
         """
-        new = torch.full((self.num_nodes,), -1, device=self.device)
-        new[index] = torch.arange(index.numel(), device=self.device)
-        source, target = (new.index_select(0, end) for end in self.edge_index)
-        edges, before = true_entries((source >= 0) & (target >= 0))
-        kept = self._take_edges(edges)
-        graph = replace(
-            kept,
-            x=self.x.rows(index) if isinstance(self.x, CSR) else self.x[index],
-            edge_index=torch.stack([source.index_select(0, edges), target.index_select(0, edges)]),
-            graph_id=None if self.graph_id is None else self.graph_id[index],
-            num_seeds=None if self.num_seeds is None else int((index < self.num_seeds).sum()),
-            node_id=self.node_ids[index],
+        if nodes.dtype != torch.bool:
+            nodes = torch.zeros(self.num_nodes, dtype=torch.bool, device=self.device).index_fill_(0, nodes, True)
+        from graphssl import cutting  # numba takes half a second to import
+
+        pattern, reverse = self.pattern, self.known_reverse if symmetric else None
+        part = cutting.induced(pattern, self.node_ptr, nodes, edges, reverse, with_edges=self._has_edge_values)
+        graph = self._cut(
+            part,
+            graph_id=None if self.graph_id is None else part.graph_id,
+            num_seeds=None if self.num_seeds is None else int(nodes[: self.num_seeds].sum()),
         )
-        reverse = self._store.get("reverse")
-        if reverse is not None:  # both directions stay or go together
-            graph._store["reverse"] = before.index_select(0, reverse.index_select(0, edges)).long()
+        if not symmetric:
+            graph._store["reverse"] = None
+        elif reverse is None and self._store.get("symmetric"):  # both directions stay or go together
+            graph._store["symmetric"] = True
         return graph
 
     def keep_graphs(self, index: Tensor) -> Graph:
@@ -254,27 +260,36 @@ class Graph:
             raise ValueError("index must hold at least one graph, got none")
         if self.num_seeds is not None:
             raise ValueError("graphs of which only the first num_seeds rows count cannot be taken out of a batch")
-        ptr, edge_ptr = self.node_ptr, self.pattern.ptr.index_select(0, self.node_ptr).long()
-        nodes, new_ptr = gather_rows(ptr, index)
-        edges, new_edge_ptr = gather_rows(edge_ptr, index)
-        num_nodes, num_edges = new_ptr.diff(), new_edge_ptr.diff()
-        owner = torch.arange(index.numel(), device=self.device)
-        shift = (new_ptr[:-1] - ptr[index]).repeat_interleave(num_edges, output_size=edges.numel())
-        kept = self._take_edges(edges)
-        graph = replace(
-            kept,
-            x=self.x.rows(nodes) if isinstance(self.x, CSR) else self.x.index_select(0, nodes),
-            edge_index=kept.edge_index.add_(shift),
-            graph_id=owner.repeat_interleave(num_nodes, output_size=nodes.numel()),
-            num_graphs=index.numel(),
-            node_id=nodes if self.node_id is None else self.node_id.index_select(0, nodes),
-            y=None if self.y is None else self.y[index],
+        from graphssl import cutting
+
+        pattern = self.pattern
+        part = cutting.some_graphs(pattern, self.node_ptr, index, self.known_reverse, with_edges=self._has_edge_values)
+        y = None if self.y is None else self.y[index]
+        graph = self._cut(part, graph_id=part.graph_id, num_graphs=index.numel(), y=y)
+        if part.reverse is None:  # a directed batch stays one, even where what is left of it is not
+            graph._store.update({name: self._store[name] for name in ("reverse", "symmetric") if name in self._store})
+        return graph
+
+    @property
+    def _has_edge_values(self) -> bool:
+        return self.edge_weight is not None or self.edge_attr is not None
+
+    def _cut(self, part: Part, **others: Any) -> Graph:
+        """The nodes and edges of ``part`` with what belongs to them, as a graph by its rows; ``others`` are fields of it."""
+        graph = object.__new__(Graph)  # replace would ask for edge_index
+        graph.__dict__.update(
+            self.__dict__,
+            x=self.x.rows(part.nodes) if isinstance(self.x, CSR) else self.x.index_select(0, part.nodes),
+            edge_weight=None if self.edge_weight is None else self.edge_weight.index_select(0, part.edges),
+            edge_attr=None if self.edge_attr is None else self.edge_attr.index_select(0, part.edges),
+            node_id=part.nodes if self.node_id is None else self.node_id.index_select(0, part.nodes),
+            **others,
+            _structure={"pattern": part.pattern, "node_ptr": part.node_ptr},
         )
-        reverse = None
-        if self.reverse is not None:
-            moved = (new_edge_ptr[:-1] - edge_ptr[index]).repeat_interleave(num_edges, output_size=edges.numel())
-            reverse = self.reverse.index_select(0, edges) + moved
-        graph._store.update(reverse=reverse, node_ptr=new_ptr)
+        graph.__dict__.pop("edge_index", None)
+        if part.reverse is not None:
+            part.pattern._transpose = (Pattern(part.pattern.ptr, part.pattern.col, graph.num_nodes), part.reverse)
+            graph.know_reverse(part.reverse)
         return graph
 
     def to(self, device: torch.device | str) -> Graph:
@@ -372,6 +387,11 @@ class Graph:
         if self.reverse is not None:
             pattern._transpose = (Pattern(pattern.ptr, pattern.col, self.num_nodes), self.reverse)
         return pattern
+
+    def _find_node_ptr(self) -> Tensor:
+        if self.graph_id is None:
+            return torch.tensor([0, self.num_nodes], device=self.device)
+        return row_pointers(self.graph_id, self.num_graphs).long()
 
     def _find_reverse(self) -> Tensor | None:
         source, target = self.edge_index

@@ -88,6 +88,16 @@ def test_transpose(name: str) -> None:
     close(matrix.with_values(matrix.values() * 2).t().to_dense(), 2 * matrix.to_dense().t(), 1e-15)
 
 
+@each_matrix
+def test_transposing_by_counting_is_a_stable_sort(name: str) -> None:
+    pattern = MATRICES[name]().pattern
+    turned, perm = Pattern(pattern.ptr, pattern.col, pattern.num_cols).transpose()
+    assert perm.tolist() == pattern.col.argsort(stable=True).tolist()
+    assert turned.col.tolist() == pattern.row[perm].tolist()
+    assert turned.counts.tolist() == pattern.col.bincount(minlength=pattern.num_cols).tolist()
+    assert turned.num_cols == pattern.num_rows
+
+
 def test_symmetric_is_its_own_transpose() -> None:
     dense = random_csr(5, 5).to_dense()
     matrix = CSR.from_dense(dense + dense.t())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import graphs
 import pytest
@@ -16,6 +16,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphssl.adjacency import CSR
+from graphssl.cutting import Part, _induced_by_tensors, _some_graphs_by_tensors, induced, some_graphs
 from graphssl.graph import Graph
 
 each_graph = pytest.mark.parametrize("kind", GRAPHS)
@@ -265,6 +266,54 @@ def test_keep_nodes_knows_both_directions(kind: str) -> None:
     sub = g.keep_nodes(torch.arange(g.num_nodes - 1, dtype=torch.long) if g.num_nodes > 1 else torch.zeros(1, dtype=torch.long))
     if found:
         assert torch.equal(sub.edge_index[:, sub.reverse], sub.edge_index.flip(0))
+
+
+def parts_equal(a: Part, b: Part, *, with_edges: bool) -> bool:
+    tensors = [(a.nodes, b.nodes), (a.node_ptr, b.node_ptr), (a.graph_id, b.graph_id)]
+    tensors += [(getattr(a.pattern, name), getattr(b.pattern, name)) for name in ("ptr", "col")]
+    tensors += [(a.edges, b.edges)] if with_edges else []
+    tensors += [(a.reverse, b.reverse)] if a.reverse is not None and b.reverse is not None else []
+    return (a.reverse is None) == (b.reverse is None) and all(x.dtype == y.dtype and torch.equal(x, y) for x, y in tensors)
+
+
+@each_graph
+@pytest.mark.parametrize("with_edges", [False, True])
+def test_compiled_cuts_equal_those_of_tensor_operations(kind: str, with_edges: bool) -> None:
+    g = GRAPHS[kind]()
+    for seed in range(4):
+        torch.manual_seed(seed)
+        nodes, edges = torch.rand(g.num_nodes) < 0.7, torch.rand(g.num_edges) < 0.7
+        edges = edges if g.reverse is None else edges & edges[g.reverse]
+        for mask in (None, edges):
+            rest = (g.pattern, g.node_ptr, nodes, mask, g.reverse)
+            assert parts_equal(induced(*rest, with_edges=with_edges), _induced_by_tensors(*rest), with_edges=with_edges)
+        index = torch.randint(g.num_graphs, (5,))
+        rest = (g.pattern, g.node_ptr, index, g.reverse)
+        assert parts_equal(some_graphs(*rest, with_edges=with_edges), _some_graphs_by_tensors(*rest), with_edges=with_edges)
+
+
+@each_graph
+def test_nodes_and_edges_are_cut_at_once_as_after_one_another(kind: str) -> None:
+    g = GRAPHS[kind]()
+    torch.manual_seed(1)
+    nodes, edges = torch.rand(g.num_nodes) < 0.7, torch.rand(g.num_edges) < 0.7
+    symmetric = g.reverse is not None
+    edges = edges & edges[g.reverse] if g.reverse is not None else edges
+    once, twice = (
+        g.keep_nodes(nodes, edges, symmetric=symmetric),
+        g.keep_edges(edges, symmetric=symmetric).keep_nodes(nodes.nonzero()[:, 0]),
+    )
+    for field in fields(g):
+        a, b = getattr(once, field.name), getattr(twice, field.name)
+        a, b = (z.to_dense() if isinstance(z, CSR) else z for z in (a, b))
+        assert torch.equal(a, b) if isinstance(a, Tensor) else a == b
+    assert not symmetric or (once.is_undirected and twice.is_undirected)
+
+
+def test_graphs_that_are_not_there_are_refused() -> None:
+    for index in (5, -1):
+        with pytest.raises(IndexError):
+            graphs.batch().keep_graphs(torch.tensor([0, index]))
 
 
 def test_with_edges_sorts() -> None:

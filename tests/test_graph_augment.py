@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import ClassVar
 
 import graphs
@@ -13,11 +14,11 @@ import torch
 from checks import close, double
 from torch import Tensor
 
-from graphssl import Diffuse, DropEdges, DropNodes, Graph, Identity, MaskFeatures, RandomChoice, Subgraph, side_by_side
+from graphssl import Compose, Diffuse, DropEdges, DropNodes, Graph, Identity, MaskFeatures, RandomChoice, Subgraph, side_by_side
 from graphssl.adjacency import CSR
 from graphssl.augment import Augmentation
 from graphssl.augment.compose import one_for_each
-from graphssl.augment.views import drawn, share_of
+from graphssl.augment.views import drawn, drawn_by_sorting, share_of
 
 SIZES = (5, 12, 1, 30, 9, 20, 3)
 
@@ -78,7 +79,8 @@ def test_shares_are_whole_numbers_whatever_binary_makes_of_them() -> None:
     assert share_of(0.29, torch.tensor([100])).item() == 29
 
 
-def test_drawn_takes_so_many_of_each_group_evenly() -> None:
+@pytest.mark.parametrize("drawn", [drawn, drawn_by_sorting])
+def test_drawn_takes_so_many_of_each_group_evenly(drawn: Callable[[Tensor, Tensor], Tensor]) -> None:
     torch.manual_seed(0)
     group, counts = torch.tensor([2, 0, 2, 0, 2, 0, 0, 2]), torch.tensor([1, 0, 3])
     hits = torch.zeros(8)
@@ -193,6 +195,17 @@ def test_refuses_with_a_message(make: object, message: str) -> None:
 # ---------------------------------------------------------------------- growth
 
 
+@pytest.fixture(params=["compiled", "tensors"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to grow: node after node, as on the CPU, and all graphs at once by waiting times, as elsewhere."""
+    if request.param == "tensors":
+        monkeypatch.setattr(Subgraph, "_chosen", Subgraph._chosen_by_time)
+
+
+both_ways = pytest.mark.usefixtures("way")
+
+
+@both_ways
 @pytest.mark.parametrize("ratio", [0.01, 0.2, 0.5, 0.8, 1.0])
 def test_growth_keeps_so_many_nodes_of_each_graph_in_one_piece(ratio: float) -> None:
     g = several()
@@ -216,6 +229,7 @@ def grown(neighbours: dict[int, set[int]], count: int, generator: torch.Generato
     return frozenset(inside)
 
 
+@both_ways
 def test_growth_is_as_likely_as_a_node_at_a_time() -> None:
     """A path with a short cut, and a pair apart from it: every set that growth may reach comes up as often as in the loop."""
     edges = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 2, 8], [1, 2, 3, 4, 5, 6, 7, 4, 9]])
@@ -235,6 +249,7 @@ def test_growth_is_as_likely_as_a_node_at_a_time() -> None:
         assert abs(ours[nodes] - count) <= 5 * math.sqrt(2 * 3000 * share * (1 - share))
 
 
+@both_ways
 def test_all_that_may_join_are_as_likely_however_long_they_have_waited() -> None:
     """From the middle of a path, each of three steps goes to either side as to the other."""
     g = Graph.of((torch.eye(7), graphs.both(torch.tensor([[0, 1, 2, 0, 4, 5], [1, 2, 3, 4, 5, 6]]))))
@@ -244,6 +259,7 @@ def test_all_that_may_join_are_as_likely_however_long_they_have_waited() -> None
         assert near(kept.count(nodes), 600, p)
 
 
+@both_ways
 def test_growth_follows_edges_against_their_direction() -> None:
     """As walks do: a node joins if it sends an edge to one that is there."""
     ends = torch.arange(9)
@@ -255,12 +271,14 @@ def test_growth_follows_edges_against_their_direction() -> None:
         assert kept == [first - 2, first - 1, first] or first < 2 or min(kept) == 0
 
 
+@both_ways
 def test_growth_begins_at_a_seed() -> None:
     for seed in range(20):
         torch.manual_seed(seed)
         assert Subgraph(0.1, how="grow")(graphs.seeded()).num_seeds == 1
 
 
+@both_ways
 def test_long_paths_are_cut_and_made_up_at_random() -> None:
     g = graphs.path(200)
     for reach in (1, 50):
@@ -330,6 +348,68 @@ def test_each_view_is_called_once() -> None:
     views = [Counting() for _ in range(3)]
     one_for_each(several(), views, torch.tensor([0, 2, 0, 2, 0, 0, 0]))
     assert [view.calls for view in views] == [1, 0, 1]
+
+
+CUTS: dict[str, Augmentation] = {
+    "identity": Identity(),
+    "nodes": DropNodes(0.4),
+    "nodes exact": DropNodes(0.4, exact=True),
+    "edges": DropEdges(0.4),
+    "edges exact": DropEdges(0.4, exact=True),
+    "edges directed": DropEdges(0.4, directed=True),
+    "edges directed exact": DropEdges(0.4, directed=True, exact=True),
+    "grow": Subgraph(0.5, how="grow"),
+    "walk": Subgraph(0.5),
+    "any nodes": Subgraph(0.5, how="nodes"),
+    "columns": MaskFeatures(0.6),
+    "entries": MaskFeatures(0.6, mode="entry"),
+    "rows": MaskFeatures(0.6, mode="node"),
+    "rows exact": MaskFeatures(0.6, mode="node", exact=True),
+    "noise": MaskFeatures(0.6, mode="node", fill="noise"),
+}
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("name", CUTS)
+def test_a_cut_leaves_other_graphs_alone(name: str, sparse: bool) -> None:
+    g, view = several(sparse), CUTS[name]
+    among = torch.tensor([True, True, False, False, True, True, False])
+    torch.manual_seed(0)
+    part = view.cut_out(g, among).of(g)  # type: ignore[attr-defined]
+    same = [equal(alone(part, k), alone(g, k)) for k in range(g.num_graphs)]
+    assert all(same[k] for k in (2, 3, 6))
+    assert all(same) == (name == "identity")
+    assert isinstance(part.x, CSR) == sparse
+    if "exact" in name or name in ("grow", "walk", "any nodes"):
+        sizes = zip(per_graph(part), pairs(part), per_graph(view(g)), pairs(view(g)), strict=True)
+        for k, (nodes, edges, all_nodes, all_edges) in enumerate(sizes):
+            assert not among[k] or nodes == all_nodes
+            assert not among[k] or edges == all_edges or name != "edges exact"
+
+
+def test_views_that_cut_are_done_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = several()
+    views = (DropNodes(0.4, exact=True), DropEdges(0.5, exact=True), Subgraph(0.5, how="grow"), MaskFeatures(0.4, mode="node", exact=True))
+    choice = torch.tensor([0, 1, 2, 3, 1, 2, 0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Graph, "keep_graphs", None)
+        view = one_for_each(g, views, choice)
+    alike = one_for_each(g, [*views[:3], Compose(views[3])], choice)  # of which one cannot say what it cuts
+    for found in (view, alike):
+        assert per_graph(found) == [3, 12, 1, 30, 9, 10, 2]
+        assert pairs(found)[1] == pairs(g)[1] - pairs(g)[1] // 2
+        assert found.is_undirected
+        assert found.node_ids.tolist() == sorted(found.node_ids.tolist())
+    x, before = view.dense_x(), g.dense_x()[view.node_ids]
+    assert per_graph(view, (x != before).any(1)) == [0, 0, 0, 12, 0, 0, 0]
+
+
+def test_a_view_of_one_way_makes_the_whole_directed() -> None:
+    g = several()
+    view = one_for_each(g, (DropEdges(0.5, directed=True), DropNodes(0.3)), torch.arange(7) % 2)
+    assert not view.is_undirected
+    fresh = Graph(**{field.name: getattr(view, field.name) for field in fields(view)})
+    assert torch.equal(view.summed().t().to_dense(), fresh.summed().to_dense().t())
 
 
 def test_draws_follow_the_weights_graph_by_graph() -> None:

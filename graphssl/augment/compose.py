@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from graphssl.augment.views import Augmentation, aligned
+from graphssl.augment.views import Augmentation, Cut, Cutting, aligned
 from graphssl.batches import side_by_side
 from graphssl.graph import Graph
 
@@ -29,6 +29,10 @@ class Identity:
 
     def __call__(self, g: Graph) -> Graph:
         return g
+
+    def cut_out(self, g: Graph, among: Tensor | None = None) -> Cut:
+        """Nothing is left out."""
+        return Cut()
 
 
 @dataclass(frozen=True, init=False)
@@ -111,7 +115,8 @@ class RandomChoice:
 def one_for_each(g: Graph, views: Sequence[Augmentation], choice: Tensor) -> Graph:
     """Graph ``k`` of the batch as ``views[choice[k]]`` shows it, ``choice`` ``[G]``; graphs stay in order.
 
-    Each view is called once, on the batch of the graphs that drew it.
+    Views that can say what they cut (:class:`~graphssl.augment.views.Cutting`) are done in one go over the whole batch. Where one that
+    was drawn cannot, each is called once, on the batch of the graphs that drew it.
 
     Raises:
         ValueError: a graph of which only the first rows count (``num_seeds``), or views of which some drop ``edge_attr`` and some do not.
@@ -123,12 +128,34 @@ def one_for_each(g: Graph, views: Sequence[Augmentation], choice: Tensor) -> Gra
         >>> one_for_each(side_by_side([path] * 3), [Identity(), DropEdges(1.0)], torch.tensor([1, 0, 1])).edge_index.tolist()
         [[3, 2], [2, 3]]
     """
-    order = choice.to(g.device).argsort(stable=True)
+    choice = choice.to(g.device)
     counts = torch.bincount(choice, minlength=len(views)).tolist()
-    drawn = [(view, index) for view, index in zip(views, torch.split(order, counts), strict=True) if index.numel()]
+    drawn = [k for k, count in enumerate(counts) if count]
     if len(drawn) == 1:
-        return drawn[0][0](g)
-    parts = [view(g.keep_graphs(index)) for view, index in drawn]
+        return views[drawn[0]](g)
+    cuts = [(cast(Cutting, view).cut_out, choice == k) for k, view in enumerate(views) if counts[k] and hasattr(view, "cut_out")]
+    if len(cuts) == len(drawn) and g.num_seeds is None:
+        return _cut_all(g, cuts)
+    order = choice.argsort(stable=True)
+    parts = [views[k](g.keep_graphs(index)) for k, index in enumerate(torch.split(order, counts)) if counts[k]]
     together = side_by_side(parts)
     together = together._share(replace(together, node_id=torch.cat([part.node_ids for part in parts])))
     return together.keep_graphs(order.argsort())
+
+
+def _cut_all(g: Graph, cuts: Sequence[tuple[Callable[[Graph, Tensor], Cut], Tensor]]) -> Graph:
+    """What all views leave, each of the graphs that it is for; no graph is for two."""
+    nodes: Tensor | None = None
+    edges: Tensor | None = None
+    symmetric = True
+    for of_view, among in cuts:
+        cut = of_view(g, among)
+        g = g if cut.x is None else g.with_x(cut.x)
+        nodes, edges = _both(nodes, cut.nodes), _both(edges, cut.edges)
+        symmetric &= cut.symmetric
+    return Cut(nodes, edges, symmetric=symmetric).of(g)
+
+
+def _both(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """What both masks leave; ``None`` leaves all."""
+    return one if other is None else other if one is None else one & other

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from graphssl.augment.views import below, check_share, drawn, first_of_each, graph_sizes, share_of, shuffled
+from graphssl.augment.views import Cut, below, check_share, drawn, first_of_each, graph_sizes, only, share_of, shuffled
 from graphssl.graph import Graph
 
 
@@ -46,24 +47,30 @@ class DropEdges:
         check_share("p", self.p)
 
     def __call__(self, g: Graph) -> Graph:
-        if self.directed or not g.is_undirected:
-            edges = torch.arange(g.num_edges, device=g.device)
-            keep = self._exactly(g, edges) if self.exact else torch.rand(g.num_edges, device=g.device) >= self.p
-            return g.keep_edges(keep.index_fill_(0, loops(g), True))
-        pair, first = edge_pairs(g)
-        keep = torch.rand(first.numel() + 1, device=g.device) >= self.p
-        if self.exact:
-            keep[:-1] = self._exactly(g, first)
-        keep[-1:] = True
-        return g.keep_edges(keep.index_select(0, pair), symmetric=True)
+        return self.cut_out(g).of(g)
 
-    def _exactly(self, g: Graph, edges: Tensor) -> Tensor:
-        """Which of ``edges`` ``[M]`` stay where a number of each graph's, self-loops not counted, goes."""
-        source, target = g.edge_index[:, edges]
-        proper = (source != target).nonzero().squeeze(1)
-        graph = g.graph_ids[target[proper]]
-        gone = drawn(graph, share_of(self.p, torch.bincount(graph, minlength=g.num_graphs)))
-        return torch.ones_like(edges, dtype=torch.bool).index_fill_(0, proper[gone], False)
+    def cut_out(self, g: Graph, among: Tensor | None = None) -> Cut:
+        """What is left of the graphs where ``among`` ``[G]`` is true, and all of the others."""
+        both = g.is_undirected and not self.directed
+        if self.exact:
+            return Cut(edges=self._exactly(g, both, among), symmetric=both)
+        if both:
+            pair, first = edge_pairs(g)
+            keep = torch.rand(first.numel() + 1, device=g.device) >= self.p
+            keep[-1:] = True
+            keep = keep.index_select(0, pair)
+        else:
+            keep = (torch.rand(g.num_edges, device=g.device) >= self.p).index_fill_(0, loops(g), True)
+        return Cut(edges=keep if among is None else keep | ~among[graph_of_edges(g)], symmetric=both)
+
+    def _exactly(self, g: Graph, both: bool, among: Tensor | None) -> Tensor:
+        """Which edges stay where a number of each graph's goes, ``[E]``; self-loops are not counted, and both directions are one edge."""
+        reverse = g.reverse if both else None
+        counted = g.pattern.col != g.pattern.row if reverse is None else torch.arange(g.num_edges, device=g.device) < reverse
+        group = (graph_of_edges(g) + 1) * counted  # 0: what stays
+        share = share_of(self.p, torch.bincount(group, minlength=g.num_graphs + 1)[1:])
+        gone = drawn(group, F.pad(only(share, among), (1, 0)))
+        return ~gone if reverse is None else ~(gone | gone.index_select(0, reverse))
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,12 @@ class AddEdges:
         crowded = 2 * (num_taken + wanted) > pairs  # so few pairs that all can be listed
         listed = _list_pairs(g, crowded, wanted, taken)
         return torch.cat([listed, _draw_pairs(g, wanted.where(~crowded, 0), taken)])
+
+
+def graph_of_edges(g: Graph) -> Tensor:
+    """Graph of each edge, ``[E]``."""
+    numbers = torch.arange(g.num_graphs, device=g.device)
+    return numbers.repeat_interleave(g.pattern.ptr.index_select(0, g.node_ptr).diff(), output_size=g.num_edges)
 
 
 def edge_pairs(g: Graph) -> tuple[Tensor, Tensor]:

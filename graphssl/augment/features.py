@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from graphssl.adjacency import CSR, Pattern, row_pointers
-from graphssl.augment.views import check_choice, check_share, drawn, graph_sizes, share_of, shuffled
+from graphssl.adjacency import CSR, Pattern, true_entries
+from graphssl.augment.views import Cut, check_choice, check_share, drawn, graph_sizes, only, share_of, shuffled
 from graphssl.graph import Graph
 from graphssl.heads import mean_per_graph
 
@@ -60,17 +61,29 @@ class MaskFeatures:
             raise ValueError(f"fill and exact are for mode 'node', got mode {self.mode!r} with fill {self.fill!r}, exact {self.exact}")
 
     def __call__(self, g: Graph) -> Graph:
-        if self.mode == "column":
-            return g.with_x(keep_columns(g, torch.rand(g.num_graphs, g.num_features, device=g.device) >= self.p))
-        if self.mode == "node":
-            return g.with_x(self._masked_nodes(g))
-        values = g.x.values() if isinstance(g.x, CSR) else g.x
-        values = values * (torch.rand(values.shape, device=g.device) >= self.p)
-        return g.with_x(g.x.with_values(values) if isinstance(g.x, CSR) else values)
+        return self.cut_out(g).of(g)
 
-    def _masked_nodes(self, g: Graph) -> Tensor | CSR:
+    def cut_out(self, g: Graph, among: Tensor | None = None) -> Cut:
+        """Other features for the graphs where ``among`` ``[G]`` is true."""
+        if self.mode == "node":
+            return Cut(x=self._masked_nodes(g, among))
+        if self.mode == "column":
+            keep = torch.rand(g.num_graphs, g.num_features, device=g.device) >= self.p
+            return Cut(x=keep_columns(g, keep if among is None else keep | ~among[:, None]))
+        values = g.x.values() if isinstance(g.x, CSR) else g.x
+        keep = torch.rand(values.shape, device=g.device) >= self.p
+        if among is not None:
+            stays = ~among[g.graph_ids]
+            keep |= stays[g.x.pattern.row] if isinstance(g.x, CSR) else stays[:, None]
+        return Cut(x=g.x.with_values(values * keep) if isinstance(g.x, CSR) else values * keep)
+
+    def _masked_nodes(self, g: Graph, among: Tensor | None) -> Tensor | CSR:
         x = g.x
-        masked = drawn(g.graph_ids, share_of(self.p, graph_sizes(g))) if self.exact else torch.rand(g.num_nodes, device=g.device) < self.p
+        if self.exact:
+            masked = drawn(g.graph_ids, only(share_of(self.p, graph_sizes(g)), among))
+        else:
+            masked = torch.rand(g.num_nodes, device=g.device) < self.p
+            masked = masked if among is None else masked & among[g.graph_ids]
         if self.fill == "zero":
             keep = (~masked).to(x.dtype)
             return x.with_values(x.values() * keep.index_select(0, x.pattern.row)) if isinstance(x, CSR) else x * keep[:, None]
@@ -115,9 +128,15 @@ def keep_columns(g: Graph, keep: Tensor) -> Tensor | CSR:
 
 def _with_rows(x: CSR, rows: Tensor, new: Tensor) -> CSR:
     """``x`` with the dense ``new`` ``[M, F]`` in place of its ``rows`` ``[M]``."""
-    stays = torch.ones(x.size(0), dtype=torch.bool, device=x.device).index_fill_(0, rows, False)[x.pattern.row]
-    row = torch.cat([x.pattern.row[stays], rows.repeat_interleave(new.size(1))])
-    col = torch.cat([x.pattern.col[stays].long(), torch.arange(new.size(1), device=x.device).repeat(rows.numel())])
-    order = row.argsort(stable=True)
-    pattern = Pattern(row_pointers(row[order], x.size(0)), col[order], x.size(1))
-    return CSR(pattern, torch.cat([x.values()[stays], new.flatten()])[order])
+    width = new.size(1)
+    entries = x.pattern.counts.index_fill(0, rows, width)
+    ptr = F.pad(entries.cumsum(0), (1, 0))
+    stays = torch.ones(x.size(0), dtype=torch.bool, device=x.device).index_fill_(0, rows, False).index_select(0, x.pattern.row)
+    old = true_entries(stays)[0]
+    place = old + (ptr[:-1] - x.pattern.ptr[:-1]).index_select(0, x.pattern.row.index_select(0, old))
+    columns = torch.arange(width, dtype=x.pattern.col.dtype, device=x.device)
+    fresh = (ptr.index_select(0, rows)[:, None] + columns).flatten()
+    col = x.pattern.col.new_empty(place.numel() + fresh.numel())
+    col.scatter_(0, place, x.pattern.col.index_select(0, old)).scatter_(0, fresh, columns.repeat(rows.numel()))
+    val = new.new_empty(col.numel()).scatter_(0, place, x.values().index_select(0, old)).scatter_(0, fresh, new.flatten())
+    return CSR(Pattern(ptr, col, x.size(1)), val)

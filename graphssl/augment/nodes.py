@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from graphssl.augment.views import below, check_choice, check_share, drawn, first_of_each, graph_sizes, share_of, shuffled
+from graphssl.augment.views import Cut, below, check_choice, check_share, drawn, first_of_each, graph_sizes, only, share_of, shuffled
 from graphssl.graph import Graph
 
 NEVER = 2**62  # a time after all others
@@ -43,17 +43,23 @@ class DropNodes:
         check_share("p", self.p)
 
     def __call__(self, g: Graph) -> Graph:
-        coin = torch.rand(g.num_nodes, device=g.device)
+        return self.cut_out(g).of(g)
+
+    def cut_out(self, g: Graph, among: Tensor | None = None) -> Cut:
+        """What is left of the graphs where ``among`` ``[G]`` is true, and all of the others."""
+        ids = g.graph_ids
         if self.exact:
             sizes = graph_sizes(g)
-            keep = ~drawn(g.graph_ids, share_of(self.p, sizes).minimum(sizes - 1))
+            keep = ~drawn(ids, only(share_of(self.p, sizes).minimum(sizes - 1), among))
         else:
-            best = coin.new_zeros(g.num_graphs).scatter_reduce(0, g.graph_ids, coin, "amax")
-            keep = (coin >= self.p) | ((coin == best[g.graph_ids]) & (best < self.p)[g.graph_ids])
+            coin = torch.rand(g.num_nodes, device=g.device)
+            best = coin.new_zeros(g.num_graphs).scatter_reduce(0, ids, coin, "amax")
+            keep = (coin >= self.p) | ((coin == best[ids]) & (best < self.p)[ids])
+            keep = keep if among is None else keep | ~among[ids]
         if g.num_seeds:
-            seeds = coin[: g.num_seeds]
+            seeds = torch.rand(g.num_seeds, device=g.device)
             keep[: g.num_seeds] |= (seeds == seeds.max()) & ~keep[: g.num_seeds].any()
-        return g.keep_nodes(keep.nonzero().squeeze(1))
+        return Cut(nodes=keep)
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,9 @@ class Subgraph:
 
     With ``how="grow"`` a random node takes in a random one of those that send an edge to what is there already, and so on; where there
     is none, growth starts again at a random node. It is what the official code means to do (there the neighbours of new nodes do not
-    join the choice), and found here for all graphs at once: a node that waits for an exponentially distributed time from when it could
-    first join is as likely as any other to be next, so the order of growth is that of shortest paths over waiting times. Paths longer
-    than ``20 * reach`` edges are cut.
+    join the choice). On the CPU that is done node by node; on other devices for all graphs at once: a node that waits for an exponentially
+    distributed time from when it could first join is as likely as any other to be next, so the order of growth is that of shortest paths
+    over waiting times, and paths longer than ``20 * reach`` edges are cut.
 
     Where the graph has seed nodes, walks and growth begin at seeds, so that at least one stays.
 
@@ -107,11 +113,30 @@ class Subgraph:
             raise ValueError(f"reach must be at least 1, got {self.reach!r}")
 
     def __call__(self, g: Graph) -> Graph:
+        return self.cut_out(g).of(g)
+
+    def cut_out(self, g: Graph, among: Tensor | None = None) -> Cut:
+        """What is left of the graphs where ``among`` ``[G]`` is true, and all of the others."""
         sizes = graph_sizes(g)
-        wanted = (self.ratio * sizes).round().long().clamp(min=1).minimum(sizes)
+        wanted = only((self.ratio * sizes).round().long().clamp(min=1).minimum(sizes), among)
+        root = int(torch.randint(g.num_seeds, (1,))) if g.num_seeds else -1
+        keep = self._chosen(g, wanted, root)
+        return Cut(nodes=keep if among is None else keep | ~among.index_select(0, g.graph_ids))
+
+    def _chosen(self, g: Graph, wanted: Tensor, root: int) -> Tensor:
+        """``wanted[k]`` nodes of each graph ``k`` as a mask ``[N]``, of which ``root`` (-1: none) is the first."""
+        if self.how == "grow" and g.device.type == "cpu":
+            from graphssl.augment.drawing import grow  # numba takes half a second to import
+
+            coins = torch.rand(2, g.num_nodes, dtype=torch.float64)
+            rows = g.pattern.ptr.numpy(), g.pattern.col.numpy(), g.node_ptr.numpy()
+            return torch.from_numpy(grow(*rows, wanted.numpy(), root, coins.numpy()))
+        return self._chosen_by_time(g, wanted, root)
+
+    def _chosen_by_time(self, g: Graph, wanted: Tensor, root: int) -> Tensor:
         time = torch.full((g.num_nodes,), NEVER, device=g.device)  # [N] step at which each node was met
-        if g.num_seeds:
-            time[torch.randint(g.num_seeds, (1,), device=g.device)] = 0
+        if root >= 0:
+            time[root] = 0
         if self.how == "walk" and g.num_edges:
             self._walk(g, wanted, time)
         if self.how == "grow":
@@ -119,7 +144,8 @@ class Subgraph:
         order = shuffled(g.graph_ids)
         order = order[time[order].argsort(stable=True)]  # nodes met at one step, or never, in random order
         order = order[g.graph_ids[order].argsort(stable=True)]
-        return g.keep_nodes(first_of_each(order, g.graph_ids, wanted).sort().values)
+        keep = torch.zeros(g.num_nodes, dtype=torch.bool, device=g.device)
+        return keep.index_fill_(0, first_of_each(order, g.graph_ids, wanted), True)
 
     def _walk(self, g: Graph, wanted: Tensor, time: Tensor) -> None:
         """Writes into ``time`` the step at which a walk first meets each node."""

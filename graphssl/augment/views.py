@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from graphssl.adjacency import CSR
 from graphssl.graph import Graph
 
 
@@ -26,6 +28,32 @@ class Augmentation(Protocol):
 
     def __call__(self, g: Graph) -> Graph:
         """A view of ``g``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What a view leaves of a graph: some of the nodes and edges, and other features for the same nodes; ``None`` is all as it was."""
+
+    nodes: Tensor | None = None  # [N] bool
+    edges: Tensor | None = None  # [E] bool
+    x: Tensor | CSR | None = None  # [N, F]
+    symmetric: bool = True  # both directions of each edge have the same value in edges
+
+    def of(self, g: Graph) -> Graph:
+        """The view of ``g``."""
+        if self.x is not None:
+            g = g.with_x(self.x)
+        if self.nodes is not None:
+            return g.keep_nodes(self.nodes, self.edges, symmetric=self.symmetric)
+        return g if self.edges is None else g.keep_edges(self.edges, symmetric=self.symmetric)
+
+
+class Cutting(Protocol):
+    """An augmentation that can say what it leaves; several such, each for some graphs of a batch, are done in one go."""
+
+    def cut_out(self, g: Graph, among: Tensor | None = None) -> Cut:
+        """What is left of the graphs where ``among`` ``[G]`` is true, and all of the others; ``None``: of all graphs."""
         ...
 
 
@@ -115,8 +143,23 @@ def share_of(p: float, sizes: Tensor) -> Tensor:
     return (p * sizes.double() + 1e-9).long()
 
 
+def only(counts: Tensor, among: Tensor | None) -> Tensor:
+    """``counts`` ``[G]`` with zeros for the graphs that are not ``among`` those meant."""
+    return counts if among is None else counts * among
+
+
 def drawn(group: Tensor, counts: Tensor) -> Tensor:
     """``counts[k]`` random items of each group ``k`` as a mask ``[M]``; ``group`` ``[M]`` need not be sorted."""
+    if group.device.type == "cpu":
+        from graphssl.augment.drawing import draw  # numba takes half a second to import
+
+        coins = torch.rand(group.numel(), dtype=torch.float64)
+        return torch.from_numpy(draw(group.numpy(), counts.numpy(), coins.numpy()))
+    return drawn_by_sorting(group, counts)
+
+
+def drawn_by_sorting(group: Tensor, counts: Tensor) -> Tensor:
+    """As :func:`drawn`, by tensor operations."""
     mask = torch.zeros(group.numel(), dtype=torch.bool, device=group.device)
     return mask.index_fill_(0, first_of_each(shuffled(group), group, counts), True)
 
