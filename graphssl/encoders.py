@@ -41,7 +41,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv = conv
         self.norm = _norm(norm, width, norm_momentum)
-        self.per_graph = norm in ("graph", "graphnorm")
+        self.width, self.per_graph = width, norm in ("graph", "graphnorm")
         self.act = ACTIVATIONS[act]()
         self.act_first = order == "act-norm"
 

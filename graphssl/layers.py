@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
-from graphssl.adjacency import CSR, matmul, max_neighbours, membership, segment_softmax, weighted_sum
+from graphssl.adjacency import CSR, Pattern, full, matmul, max_neighbours, membership, segment_softmax, weighted_sum
 from graphssl.graph import Graph
 
 JK = Literal["last", "cat", "max", "lstm"]
+T = TypeVar("T")
 
 
 class PReLU(nn.Module):
@@ -82,11 +83,62 @@ class Linear(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor | CSR) -> Tensor:
+        if isinstance(x, Tensor) and not torch.is_autocast_enabled(x.device.type):
+            x = full(x)
         h = matmul(x, self.weight)
         return h if self.bias is None else h + self.bias
 
 
-class GCNConv(nn.Module):
+class Neighbourhood(Protocol):
+    """What a convolution asks of the structure: of a whole :class:`Graph`, or of some of its rows, whose matrices are ``[R, N]`` then."""
+
+    @property
+    def x(self) -> Tensor | CSR: ...
+    @property
+    def pattern(self) -> Pattern: ...
+    @property
+    def edge_weight(self) -> Tensor | None: ...
+    @property
+    def edge_attr(self) -> Tensor | None: ...
+    @property
+    def weights(self) -> Tensor: ...
+    def summed(self) -> CSR: ...
+    def averaged(self) -> CSR: ...
+    def normalised(self) -> CSR: ...
+    def looped(self) -> Pattern: ...
+    def looped_weights(self) -> Tensor: ...
+    def cached(self, name: str, make: Callable[[], T]) -> T: ...
+
+
+class Convolution(nn.Module):
+    """A layer in two steps, so that it can also be taken some rows at a time (:mod:`graphssl.layerwise`).
+
+    :meth:`project` says what each row shows to its neighbours, a row at a time; :meth:`combine` makes a row's output of what its
+    neighbours show, what it shows itself and, where ``uses_rows``, its input.
+    """
+
+    uses_rows = False  # combine reads x
+    edge_width = 0  # numbers an edge that combine holds at a time, besides the matrix
+
+    def project(self, x: Tensor | CSR) -> tuple[Tensor, ...]:
+        """``[R, in] -> [R, *]``; ``x`` itself first where nothing is to be done."""
+        raise NotImplementedError
+
+    def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
+        """``[R, out]`` from what all ``N`` nodes show, what these ``R`` show, and the rows' input."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
+        shown = self.project(x)
+        return self.combine(shown, shown, x, g)
+
+
+def widest(conv: nn.Module) -> int:
+    """Numbers in the longest row that a convolution handles."""
+    return max(max(part.in_channels, part.out_channels) for part in conv.modules() if isinstance(part, Linear))
+
+
+class GCNConv(Convolution):
     """``D^-1/2 (A + I) D^-1/2 X W + b`` (Kipf and Welling, 2017, arXiv:1609.02907)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -98,17 +150,21 @@ class GCNConv(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        a = g.normalised()
-        h = self.linear(a @ x) if self.narrow_first and isinstance(x, Tensor) else a @ self.linear(x)
-        return h + self.bias  # type: ignore[no-any-return]
+    def project(self, x: Tensor | CSR) -> tuple[Tensor, ...]:
+        return (x if self.narrow_first and isinstance(x, Tensor) else self.linear(x),)
+
+    def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
+        h = g.normalised() @ near[0]
+        return (self.linear(h) if _waits(self, self.linear, h) else h) + self.bias  # type: ignore[no-any-return]
 
 
-class SAGEConv(nn.Module):
+class SAGEConv(Convolution):
     """``W_n mean_j(x_j) + W_r x_i + b`` over the edges ``j -> i``, or ``max_j`` (Hamilton et al., 2017, arXiv:1706.02216).
 
     The mean is weighted by ``edge_weight``; the maximum has no use for weights.
     """
+
+    uses_rows = True
 
     def __init__(self, in_channels: int, out_channels: int, *, aggregation: Literal["mean", "max"] = "mean") -> None:
         super().__init__()
@@ -119,17 +175,21 @@ class SAGEConv(nn.Module):
         self.root = Linear(in_channels, out_channels)
         self.narrow_first = in_channels < out_channels
 
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
+    def project(self, x: Tensor | CSR) -> tuple[Tensor, ...]:
         if self.aggregation == "max":
-            h = self.neighbours(max_neighbours(g.pattern, x if isinstance(x, Tensor) else x.to_dense()))
-        elif self.narrow_first and isinstance(x, Tensor):
-            h = self.neighbours(g.averaged() @ x)
+            return (x if isinstance(x, Tensor) else x.to_dense(),)
+        return (x if self.narrow_first and isinstance(x, Tensor) else self.neighbours(x),)
+
+    def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
+        if self.aggregation == "max":
+            h = self.neighbours(max_neighbours(g.pattern, near[0]))
         else:
-            h = g.averaged() @ self.neighbours(x)
+            h = g.averaged() @ near[0]
+            h = self.neighbours(h) if _waits(self, self.neighbours, h) else h
         return h + self.root(x)  # type: ignore[no-any-return]
 
 
-class GINConv(nn.Module):
+class GINConv(Convolution):
     """``MLP((1 + eps) x_i + sum_j w_ji x_j)`` with learned ``eps`` and two linear layers (Xu et al., 2019, arXiv:1810.00826).
 
     Args:
@@ -166,16 +226,17 @@ class GINConv(nn.Module):
         nn.init.zeros_(self.eps)
         nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        if self.narrow_first and isinstance(x, Tensor):
-            h = self.first((1 + self.eps) * x + g.summed() @ x)
-        else:  # the first layer commutes with the sum; the bias joins after it
-            h = self.first(x)
-            h = (1 + self.eps) * h + g.summed() @ h
+    def project(self, x: Tensor | CSR) -> tuple[Tensor, ...]:
+        # the first layer commutes with the sum; the bias joins after it
+        return (x if self.narrow_first and isinstance(x, Tensor) else self.first(x),)
+
+    def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
+        h = (1 + self.eps) * own[0] + g.summed() @ near[0]
+        h = self.first(h) if _waits(self, self.first, h) else h
         return self.second(F.relu(self.norm(h + self.bias)))  # type: ignore[no-any-return]
 
 
-class GINEConv(nn.Module):
+class GINEConv(Convolution):
     """GIN with edge features: ``MLP((1 + eps) x_i + sum_j w_ji relu(x_j + W e_ji))`` (Hu et al., 2020, arXiv:1905.12265).
 
     Over multi-hot edge attributes ``W e`` is a sum of embeddings, one for each categorical attribute. The code of that paper adds
@@ -203,7 +264,7 @@ class GINEConv(nn.Module):
         if expansion < 1:
             raise ValueError(f"expansion must be at least 1, got {expansion}")
         hidden = hidden or expansion * out_channels
-        self.edge_channels = edge_channels
+        self.edge_channels, self.edge_width = edge_channels, 4 * in_channels
         self.eps = nn.Parameter(torch.zeros(()))
         self.edges = Linear(edge_channels, in_channels, bias=False)
         self.first = Linear(in_channels, hidden)
@@ -213,16 +274,23 @@ class GINEConv(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.eps)
 
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
-        x = x if isinstance(x, Tensor) else x.to_dense()
+    def project(self, x: Tensor | CSR) -> tuple[Tensor, ...]:
+        return (x if isinstance(x, Tensor) else x.to_dense(),)
+
+    def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
         source = g.pattern.col.long()
-        messages = F.relu(x.index_select(0, source) + self.edges(edge_features(g, self.edge_channels)))  # [E, D]
-        into = g.cached("into", lambda: membership(g.pattern.ptr, g.edge_index[1]))
+        messages = F.relu(near[0].index_select(0, source) + self.edges(edge_features(g, self.edge_channels)))  # [E, D]
+        into = g.cached("into", lambda: membership(g.pattern.ptr, g.pattern.row))
         total = CSR(into) @ messages if g.edge_weight is None else weighted_sum(into, g.weights, messages)
-        return self.second(F.relu(self.norm(self.first((1 + self.eps) * x + total))))  # type: ignore[no-any-return]
+        return self.second(F.relu(self.norm(self.first((1 + self.eps) * own[0] + total))))  # type: ignore[no-any-return]
 
 
-def edge_features(g: Graph, channels: int) -> Tensor:
+def _waits(conv: Any, linear: Linear, h: Tensor) -> bool:
+    """The linear map is still to come: it widens, and ``h`` is as wide as before it."""
+    return conv.narrow_first and h.size(1) == linear.in_channels
+
+
+def edge_features(g: Neighbourhood, channels: int) -> Tensor:
     """The edge attributes ``[E, B]`` in the features' float type.
 
     Raises:
@@ -234,10 +302,10 @@ def edge_features(g: Graph, channels: int) -> Tensor:
     attr = attr[:, None] if attr.dim() == 1 else attr
     if attr.size(1) != channels:
         raise ValueError(f"this encoder takes edge_attr with {channels} columns, and the graph has {attr.size(1)}")
-    return attr.to(g.x.dtype)
+    return attr.to(torch.promote_types(g.x.dtype, torch.float32))
 
 
-class GATConv(nn.Module):
+class GATConv(Convolution):
     """Attention over the edges into a node and itself, heads side by side (Velickovic et al., 2018, arXiv:1710.10903).
 
     ``e_ij = leaky_relu(a_n . W x_j + a_r . W x_i)``, ``alpha_i = softmax_j(e_ij)``, ``h_i = sum_j alpha_ij W x_j``.
@@ -256,6 +324,7 @@ class GATConv(nn.Module):
         self.root = Linear(in_channels, out_channels, bias=False) if dynamic else None
         self.attention = nn.Parameter(torch.empty(1 if dynamic else 2, heads, out_channels // heads))
         self.narrow_first = heads == 1 and not dynamic and in_channels < out_channels
+        self.uses_rows, self.edge_width = dynamic, 8 * heads + (4 * out_channels if dynamic else 0)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.reset_parameters()
 
@@ -263,23 +332,32 @@ class GATConv(nn.Module):
         nn.init.xavier_uniform_(self.attention)
         nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
+    def project(self, x: Tensor | CSR) -> tuple[Tensor, ...]:
+        # narrow: the linear map waits for the sum, with which it commutes
+        h = x if self.narrow_first and isinstance(x, Tensor) else self.neighbours(x)  # [N, H * C]
+        return (h,) if self.dynamic else (h, self._scores(h, 0))
+
+    def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
         pattern = g.looped()
-        narrow = self.narrow_first and isinstance(x, Tensor)  # then the linear map waits for the sum, with which it commutes
-        h: Tensor = x if narrow else self.neighbours(x)  # type: ignore[assignment]  # [N, H * C]
-        heads = h.unflatten(1, (self.heads, -1))  # type: ignore[no-untyped-call]  # [N, H, C]
+        heads = near[0].unflatten(1, (self.heads, -1))  # type: ignore[no-untyped-call]  # [N, H, C]
         if self.root is not None:
             pairs = heads[pattern.col] + self.root(x).unflatten(1, (self.heads, -1))[pattern.row]  # [E, H, C]
             scores = (F.leaky_relu(pairs, 0.2) * self.attention[0]).sum(-1)
         else:
-            near, own = (h @ (self.neighbours.weight @ a.t()) if narrow else (heads * a).sum(-1) for a in self.attention)  # [N, H]
-            scores = F.leaky_relu(near[pattern.col] + own[pattern.row], 0.2)
+            scores = F.leaky_relu(near[1][pattern.col] + self._scores(own[0], 1)[pattern.row], 0.2)
         if g.edge_weight is not None:
             scores = scores + g.looped_weights().log()[:, None]
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # half precision is not enough for a softmax
         alpha = F.dropout(segment_softmax(scores, pattern), self.dropout, self.training)  # [E, H]
         parts = [weighted_sum(pattern, alpha[:, k], heads[:, k]) for k in range(self.heads)]
-        return (self.neighbours(parts[0]) if narrow else torch.cat(parts, dim=1)) + self.bias
+        return (self.neighbours(parts[0]) if _waits(self, self.neighbours, parts[0]) else torch.cat(parts, dim=1)) + self.bias
+
+    def _scores(self, h: Tensor, end: int) -> Tensor:
+        """What each head makes of a node as one end of an edge, ``[N, H]``."""
+        a = self.attention[end]
+        if _waits(self, self.neighbours, h):
+            return h @ (self.neighbours.weight @ a.t())
+        return (h.unflatten(1, (self.heads, -1)) * a).sum(-1)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class JumpingKnowledge(nn.Module):
