@@ -92,10 +92,14 @@ class Embed:
     """File to write: .npy, .parquet or .safetensors."""
     seed: int | None = None
     """Which seed of the run (else the first)."""
+    memory: str | None = None
+    """Most memory that embedding takes besides data and result, as 8GB; nodes are embedded layer by layer then."""
     root: str | None = None
     """Folder of the raw data (else that of the run)."""
     force: bool = False
     """Replace the file if it exists."""
+    quiet: bool = False
+    """No progress."""
 
 
 @dataclass
@@ -130,6 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(args)
     except KeyboardInterrupt as stop:
         saved = getattr(stop, "code", None)  # a run that saved itself between two steps
+        if _follows():
+            return saved or 130
         print("stopped; the same command with --resume goes on" if saved else "interrupted; nothing was saved", file=sys.stderr)
         return saved or 130
     except BrokenPipeError:
@@ -138,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get("GRAPHSSL_DEBUG"):
             raise
-        return _explain(error)
+        return 2 if getattr(error, "told", _follows()) else _explain(error)
 
 
 def _dispatch(args: list[str]) -> int:
@@ -217,12 +223,15 @@ def _train(args: list[str]) -> int:
     if not flags.save_every >= 0:
         raise ValueError(f"save_every must be 0 or more seconds, got {flags.save_every}")
     out = flags.out or next_free(method, dataset, resume=flags.resume)
-    check_free(out, force=flags.force or flags.resume)
+    if not _follows():
+        check_free(out, force=flags.force or flags.resume)
+    from graphssl.distributed import joined, shared
     from graphssl.pipeline import run
     from graphssl.progress import Progress, Silent, score_table
 
-    watcher = Silent() if flags.quiet or flags.json else Progress(recipe.epochs, len(seeds))
-    with watcher:
+    watcher = Silent() if flags.quiet or flags.json or _follows() else Progress(recipe.epochs, len(seeds))
+    with joined(), watcher:
+        out = shared(out)
         root = flags.root and os.path.abspath(flags.root)
         more = table_options(flags)
         record = run(
@@ -238,6 +247,8 @@ def _train(args: list[str]) -> int:
             watcher=watcher,
             options=more,
         )
+    if _follows():
+        return 130 if record.get("interrupted") else 0
     if record.get("interrupted"):
         print(
             f"stopped after {record['epochs']} epochs; the encoder as it was is in {out} (graphssl evaluate {out} scores it); "
@@ -250,6 +261,11 @@ def _train(args: list[str]) -> int:
     else:
         score_table(record, out)
     return 0
+
+
+def _follows() -> bool:
+    """Whether torchrun started this process beside a first one, which writes and tells."""
+    return os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0"
 
 
 def _recipe_from(flags: Any, recipe: Recipe) -> Recipe:
@@ -328,8 +344,13 @@ def _embed(options: Embed) -> int:
 
     found = load_run(options.run, seed=options.seed)
     data = load_data(found, options.root)
-    z = embed(found.encoder, data)
-    write_embeddings(options.out, z, data)
+    from graphssl.stages import Stages
+
+    mapped = options.out if options.out.suffix == ".npy" else None
+    with Stages(quiet=options.quiet) as stages:
+        z = embed(found.encoder, data, memory=options.memory, out=mapped, tell=lambda done, total: stages.tell("embedding", done, total))
+    if mapped is None:
+        write_embeddings(options.out, z, data)
     print(f"{z.size(0):,} rows of {z.size(1)} numbers in {options.out}")
     if data.row_id is not None and options.out.suffix == ".npy" and int(data.row_id[-1]) >= z.size(0):
         print("some rows of the file were left out; .parquet and .safetensors say which", file=sys.stderr)

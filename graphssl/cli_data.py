@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -19,6 +17,7 @@ from graphssl.datasets.table import DATASETS, canonical
 from graphssl.files import check_free
 from graphssl.flags import check_flags
 from graphssl.recipes import is_known, nearest
+from graphssl.stages import Stages
 
 if TYPE_CHECKING:
     from graphssl.store import Card, Source
@@ -31,8 +30,6 @@ usage: graphssl data COMMAND ...
 
 A store is a folder of plain arrays that is mapped into memory; every command takes one in place of a dataset.
 graphssl data COMMAND --help tells the options of each. Try: graphssl data convert digits --out digits.store"""
-
-EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 @dataclass
@@ -158,39 +155,3 @@ def _show(card: Card, folder: Path, as_json: bool) -> None:
     )
     where = f"{card.source} (licence {card.licence})" if card.licence else card.source
     print(f"Store: {folder}{f'; from {where}' if where else ''}")
-
-
-class Stages:
-    """What a conversion is at, on standard error: a bar on a terminal; a line for each stage, and every ten seconds, elsewhere."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.quiet = quiet
-        self.console = Console(stderr=True)
-        self.live = self.console.is_terminal and not quiet
-        self.bar = Progress(console=self.console, refresh_per_second=4, disable=not self.live)
-        self.tasks: dict[str, Any] = {}
-        self.last = 0.0
-
-    def __enter__(self) -> Stages:
-        self.bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.bar.stop()
-
-    def tell(self, what: str, done: int, total: int | None) -> None:
-        """Show how far ``what`` is."""
-        if self.quiet:
-            return
-        now = time.monotonic()
-        if self.live:
-            if what not in self.tasks:
-                self.tasks[what] = self.bar.add_task(what, total=total)
-            self.bar.update(self.tasks[what], completed=done)
-        elif done and (done == total or now - self.last > EVERY):
-            self.last = now
-            text = f"{what} {done:,}" + (f"/{total:,}" if total is not None else "")
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)

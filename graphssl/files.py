@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MARK = "run.json"  # what makes a folder one of ours, which --force may replace
+CARD = "store.json"  # likewise of a store
 
 
 @contextmanager

@@ -96,7 +96,7 @@ class Graph:
             pattern: row ``i`` holds the sources of the edges into node ``i``.
             edge_weight: ``[E]``.
             undirected: each edge stands in both directions, with one weight.
-            reverse: :attr:`reverse` ``[E]`` where it is known.
+            reverse: :attr:`reverse` ``[E]`` where it is known; without it and ``undirected``, the graph counts as a directed one.
 
         Example:
             >>> g = Graph.of_pattern(torch.eye(2), Pattern(torch.tensor([0, 1, 2]), torch.tensor([1, 0]), 2), undirected=True)

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from graphssl.datasets.table import DATASETS, canonical, is_table
+from graphssl.files import CARD
 from graphssl.recipes import (
     adgcl,
     attribute_masking,
@@ -62,6 +63,12 @@ GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelle
     "joao": joao.DEFAULT,
     "mvgrl": mvgrl.DEFAULT,
     "simgrace": simgrace.DEFAULT,
+}
+LARGE_FROM = 200_000  # nodes of a store from which the default is not to see it whole
+LARGE: dict[str, dict[str, object]] = {  # what changes in the default then; other methods go through partitions
+    "bgrl": bgrl.LARGE,
+    "dgi": dgi.SAMPLED,
+    "grace": grace.LARGE,
 }
 DESCRIPTIONS: dict[str, str] = {
     "adgcl": "AD-GCL: find a graph again though a second network drops its edges (Suresh et al., 2021, arXiv:2106.05819)",
@@ -151,8 +158,24 @@ def find_recipe(method: str, dataset: str) -> Recipe:
         return RECIPES[method][name]
     if level == "graph":
         return _graph_default(method, dataset, name)
+    if not name and (Path(dataset) / CARD).is_file():
+        return _for_store(method, Path(dataset))
     drawn = name and DATASETS[name].splits.startswith("20 random")
     return DEFAULTS[method].model_copy(update={"protocol": "random-10-10-80" if drawn else "fixed"})
+
+
+def _for_store(method: str, folder: Path) -> Recipe:
+    """The recipe of the set that a store was made from, where there is one; else a default that fits its size."""
+    from graphssl.store.format import read_card
+
+    card = read_card(folder)
+    known = RECIPES[method].get(canonical(card.name) if card.name in DATASETS else "")
+    if known is not None:
+        return known
+    changes: dict[str, object] = {"protocol": "fixed"}
+    if card.num_nodes >= LARGE_FROM:
+        changes |= LARGE.get(method, {"batches": "partitions", "features": "none"})
+    return DEFAULTS[method].model_copy(update=changes)
 
 
 def levels(method: str) -> tuple[str, ...]:
@@ -167,7 +190,7 @@ def level_of(dataset: str) -> str:
     """``node`` or ``graph``: what is labelled in a dataset of the table, or in the user's own file (by its kind)."""
     if is_known(dataset):
         return DATASETS[canonical(dataset)].level
-    return "node" if Path(dataset).suffix == ".npz" or (Path(dataset) / "store.json").is_file() else "graph"
+    return "node" if Path(dataset).suffix == ".npz" or (Path(dataset) / CARD).is_file() else "graph"
 
 
 def _graph_default(method: str, dataset: str, name: str) -> Recipe:

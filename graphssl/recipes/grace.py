@@ -64,6 +64,17 @@ def _with_table(protocol: str, score: float, std: float) -> GRACERecipe:
     return DEFAULT.model_copy(update={"protocol": protocol, "reported": (reported,)})
 
 
+LARGE: dict[str, Any] = {
+    "channels": (256, 256),
+    "norm": "batch",
+    "features": "none",
+    "batches": "partitions",
+    "negatives": 1024,
+    "epochs": 10,
+    "protocol": "fixed",
+    "source": "default for graphs too large to be seen whole: partition batches, ten epochs; numbers of this library",
+}
+
 RECIPES: dict[str, GRACERecipe] = {
     "cora": _row(128, "relu", 83.3, 0.4, lr=5e-4, drop_edges=(0.2, 0.4), mask_features=(0.3, 0.4), tau=0.4, epochs=200),
     "citeseer": _row(256, "prelu", 72.1, 0.5, lr=1e-3, drop_edges=(0.2, 0.0), mask_features=(0.3, 0.2), tau=0.9, epochs=200),
@@ -75,4 +86,23 @@ RECIPES: dict[str, GRACERecipe] = {
     "coauthor-cs": _with_table("random-10-10-80", 92.93, 0.01),
     "coauthor-physics": _with_table("random-10-10-80", 95.26, 0.02),
     "ppi": DEFAULT.model_copy(update={"batch_size": 1, "features": "none", "protocol": "ppi", "epochs": 50}),
+    "ogbn-arxiv": DEFAULT.model_copy(
+        update={
+            "channels": (256, 256, 256),
+            "norm": "layer",
+            "features": "none",
+            "negatives": 2048,
+            "lr": 1e-2,
+            "epochs": 1000,
+            "protocol": "fixed",
+            "source": "default: BGRL's encoder for this set; the BGRL paper samples 2,048 negatives, its other numbers are not published",
+            "reported": (Reported(score=71.51, std=0.11, protocol="fixed", where="Thakoor et al., 2022, arXiv:2102.06514 (k = 2048)"),),
+        }
+    ),
+    "ogbn-products": DEFAULT.model_copy(
+        update={
+            **LARGE,
+            "reported": (Reported(score=79.47, std=0.59, protocol="fixed", where="GraphMAE2 paper (Hou et al., 2023, arXiv:2304.04779)"),),
+        }
+    ),
 }

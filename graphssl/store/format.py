@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from graphssl.files import CARD
+
 FORMAT = 1
-CARD = "store.json"
 HEADER = 128  # bytes before the numbers of a .npy file, whatever its shape, so that the shape can be filled in last
 BLOCK = 1 << 24  # bytes read at a time
 Floats = Literal["float32", "float16", "bfloat16"]

@@ -70,9 +70,8 @@ class Store:
             return Graph.of_pattern(x, Pattern(ptr, col, n), weight, undirected=True)
         edge = self.array("out_edge")
         turned = Pattern(self.array("out_ptr"), self.array("out_col"), n)
-        graph = Graph.of_pattern(x, Pattern(ptr, col, n, transpose=(turned, edge)), weight, undirected=False)
-        graph.cached("reverse", lambda: edge if card.paired else None)  # nobody has to look for it
-        return graph
+        reverse = edge if card.paired else None
+        return Graph.of_pattern(x, Pattern(ptr, col, n, transpose=(turned, edge)), weight, undirected=False, reverse=reverse)
 
 
 def open_store(path: str | Path, *, verify: Verify = "sizes") -> Store:
