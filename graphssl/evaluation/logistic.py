@@ -11,6 +11,7 @@ from torch import Tensor
 from graphssl.adjacency import CSR, Pattern
 
 ROTATE_UP_TO = 1024  # an eigenbasis of at most this size costs less than the iterations it saves
+SINGLE_FROM = 2**24  # entries of dense rows from which single precision does, at a tenth of the tolerance and twice the speed
 ENTRIES_AT_ONCE = 4_000_000  # rows x penalties x classes held by one array of the solver: 32 MB in float64
 
 
@@ -57,7 +58,8 @@ def logistic_path(
     method without the basis). The basis change is exact: the penalty does not see rotations.
 
     Args:
-        x: ``[n, D]`` rows, dense or sparse, floating point; the solution has their precision.
+        x: ``[n, D]`` rows, dense or sparse, floating point; the solution has their precision, but that of dense rows of more than 16 million
+            entries is single, and ``tol`` at least 1e-5.
         targets: ``[n, K]`` in {0, 1}: one-hot rows for ``softmax``; otherwise ``K`` separate yes/no problems.
         penalties: the ``C`` values; small is strong regularisation.
         softmax: multinomial loss over the ``K`` columns; ``False``: ``K`` binary problems.
@@ -71,6 +73,9 @@ def logistic_path(
         >>> bool(fit.converged.all()), round(float(fit.coef), 3)
         (True, 1.007)
     """
+    given = x.dtype
+    if isinstance(x, Tensor) and x.numel() > SINGLE_FROM:
+        x, tol = x.float(), max(tol, 1e-5)
     targets = targets.to(x.dtype)
     basis = _basis(x, penalise_intercept)
     n, k = targets.shape
@@ -89,7 +94,8 @@ def logistic_path(
         if softmax and not penalise_intercept:  # a shift of all intercepts changes nothing: their sum is fixed at zero
             fit = replace(fit, intercept=fit.intercept - fit.intercept.mean(1, keepdim=True))
         fits.append(fit)
-    return Fit(*(torch.cat([getattr(f, name) for f in fits]) for name in ("coef", "intercept", "converged")))
+    coef, intercept, converged = (torch.cat([getattr(f, name) for f in fits]) for name in ("coef", "intercept", "converged"))
+    return Fit(coef.to(given), intercept.to(given), converged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,12 +186,12 @@ class _Problem:
         return _product(z.t() if isinstance(z, CSR) else z.mT, v.reshape(v.size(0), -1)).view(-1, *v.shape[1:])
 
     def loss(self, u: Tensor, w: Tensor) -> Tensor:
-        """Objectives ``[P]`` at scores ``u`` ``[n, P, k]`` and weights ``w``."""
+        """Objectives ``[P]`` at scores ``u`` ``[n, P, k]`` and weights ``w``, summed in float64."""
         if u.size(2) == 1:
-            data = torch.nn.functional.softplus(u).sub_(u * self.y).sum((0, 2))
+            data = torch.nn.functional.softplus(u).sub_(u * self.y).sum((0, 2), dtype=torch.float64)
         else:
-            data = (u.logsumexp(2) - (u * self.y).sum(2)).sum(0)
-        return self.c * data + 0.5 * (self.ridge * w.square()).sum((0, 2))
+            data = (u.logsumexp(2) - (u * self.y).sum(2)).sum(0, dtype=torch.float64)
+        return self.c * data + 0.5 * (self.ridge * w.square()).sum((0, 2), dtype=torch.float64)
 
     def take(self, index: Tensor) -> _Problem:
         return replace(self, y=self.y[:, index], c=self.c[index], w=self.w[:, index])
@@ -276,11 +282,12 @@ def _direction(p: _Problem, prob: Tensor, grad: Tensor, max_cg: int = 60) -> tup
 
 def _search(p: _Problem, w: Tensor, u: Tensor, value: Tensor, step: Tensor, scores: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Backtracking from the full step until the objective falls enough (Armijo), each problem on its own."""
-    t = torch.ones_like(value)
+    t = torch.ones_like(slope)
+    slack = max(1e-12, torch.finfo(slope.dtype).eps)  # what rounding of the scores leaves
     for _ in range(30):
         w_new, u_new = w + t[:, None] * step, u + t[:, None] * scores
         new = p.loss(u_new, w_new)
-        short = new > value + 1e-4 * t * slope + 1e-12 * value.abs()
+        short = new > value + 1e-4 * t * slope + slack * value.abs()
         if not bool(short.any()):
             break
         t = torch.where(short, t / 2, t)
