@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ShuffleFeatures,
         Subgraph,
     )
-    from graphssl.batches import GraphBatches, side_by_side
+    from graphssl.batches import EgoBatches, GraphBatches, NeighbourBatches, PartitionBatches, WalkBatches, side_by_side
     from graphssl.datasets import Dataset, Split, load, random_splits
     from graphssl.embedding import embed
     from graphssl.encoders import GAT, GCN, GIN, GINE, GNN, GATv2, GraphSAGE
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     )
     from graphssl.random import seeded
     from graphssl.runs import load_run
+    from graphssl.store import dataset_source, open_store, write_store
     from graphssl.training import fit, train
 
 __version__ = "0.1.0"
@@ -111,6 +112,13 @@ __all__ = [
     "seeded",
     "side_by_side",
     "train",
+    "EgoBatches",
+    "NeighbourBatches",
+    "PartitionBatches",
+    "WalkBatches",
+    "dataset_source",
+    "open_store",
+    "write_store",
 ]
 
 __getattr__ = lazy(
@@ -131,7 +139,7 @@ __getattr__ = lazy(
             "ShuffleFeatures",
             "Subgraph",
         ),
-        "batches": ("GraphBatches", "side_by_side"),
+        "batches": ("EgoBatches", "GraphBatches", "NeighbourBatches", "PartitionBatches", "WalkBatches", "side_by_side"),
         "datasets": ("Dataset", "Split", "load", "random_splits"),
         "embedding": ("embed",),
         "encoders": ("GAT", "GCN", "GIN", "GINE", "GNN", "GATv2", "GraphSAGE"),
@@ -157,6 +165,7 @@ __getattr__ = lazy(
         ),
         "random": ("seeded",),
         "runs": ("load_run",),
+        "store": ("dataset_source", "open_store", "write_store"),
         "training": ("fit", "train"),
     },
 )
