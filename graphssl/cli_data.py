@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 from graphssl.cli import check_there
 from graphssl.datasets.table import DATASETS, canonical
-from graphssl.files import check_free
+from graphssl.files import CARD, check_free
 from graphssl.flags import check_flags
 from graphssl.recipes import is_known, nearest
 from graphssl.stages import Stages
@@ -86,7 +86,7 @@ def data(args: list[str]) -> int:
 def _convert(args: list[str]) -> int:
     check_flags(args, Convert, "data convert")
     options = tyro.cli(Convert, prog="graphssl data convert", args=args)
-    from graphssl.store.format import CARD, as_bytes
+    from graphssl.store.format import as_bytes
 
     as_bytes(options.memory)
     check_free(options.out, force=options.force, mark=CARD, what="store")

@@ -85,7 +85,16 @@ class Graph:
 
     @classmethod
     def of_pattern(
-        cls, x: Tensor | CSR, pattern: Pattern, edge_weight: Tensor | None = None, *, undirected: bool, reverse: Tensor | None = None
+        cls,
+        x: Tensor | CSR,
+        pattern: Pattern,
+        edge_weight: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        *,
+        undirected: bool,
+        reverse: Tensor | None = None,
+        num_seeds: int | None = None,
+        node_id: Tensor | None = None,
     ) -> Graph:
         """A graph whose edges are the rows of ``pattern`` ``[N, N]``, ascending in each; nothing is checked, copied or read.
 
@@ -95,15 +104,18 @@ class Graph:
             x: features ``[N, F]``, of any float type.
             pattern: row ``i`` holds the sources of the edges into node ``i``.
             edge_weight: ``[E]``.
+            edge_attr: ``[E, B]``.
             undirected: each edge stands in both directions, with one weight.
             reverse: :attr:`reverse` ``[E]`` where it is known; without it and ``undirected``, the graph counts as a directed one.
+            num_seeds: the loss is on rows ``[0, S)``; ``None``: on all.
+            node_id: ``[N]`` row of each node in the graph that this one is of.
 
         Example:
             >>> g = Graph.of_pattern(torch.eye(2), Pattern(torch.tensor([0, 1, 2]), torch.tensor([1, 0]), 2), undirected=True)
             >>> g.num_edges, g.edge_index.tolist()
             (2, [[1, 0], [0, 1]])
         """
-        graph = cls(x, pattern.col, edge_weight)
+        graph = cls(x, pattern.col, edge_weight, edge_attr, num_seeds=num_seeds, node_id=node_id)
         del graph.__dict__["edge_index"]
         graph._store["pattern"] = pattern
         if undirected:

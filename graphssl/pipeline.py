@@ -14,15 +14,17 @@ import torch
 from torch import Tensor
 
 from graphssl import __version__
+from graphssl.batches import Batches, shard
 from graphssl.building import encoder_config, make, make_batches
 from graphssl.datasets import Dataset, load
 from graphssl.datasets.splits import labelled_rows
+from graphssl.distributed import agreed, in_turn, world
 from graphssl.embedding import embed
 from graphssl.environment import environment, peak_rss_mb
 from graphssl.evaluation import Score, alignment, collapse_warning, diagnostics, evaluate, find_protocol
 from graphssl.files import check_free, folder_written
 from graphssl.graph import Graph
-from graphssl.objectives import Objective
+from graphssl.objectives import METHODS, Objective
 from graphssl.random import seeded
 from graphssl.recipes import Recipe, is_known
 from graphssl.resuming import Stopped, Work, seed_of, signals_wait
@@ -33,6 +35,7 @@ from graphssl.training import Step, Training, TrainingDiverged, train
 WATCHED = 2048  # graphs, of many, that the watch for collapse embeds
 SAVE_EVERY = 60.0  # seconds between checkpoints
 OPTIONS = ("epochs", "lr", "weight_decay", "optimizer", "warmup", "schedule", "patience", "clip", "precision")  # of a recipe, for train
+CONTRASTS = ("adgcl", "infograph", "joao", "mvgrl", "simgrace")  # with the graphs that their own process has
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
 
@@ -72,26 +75,34 @@ def run(
     encoder as it was, is marked ``interrupted`` and has no ``score.json``; the record returned says so too. After SIGTERM there is no
     time for that. ``options`` are further ones of :func:`graphssl.load`.
 
+    Under :func:`graphssl.distributed.joined` all processes call this and train together; the first one does all else, and to the others
+    an empty record is returned.
+
     Raises:
         ValueError: a dataset, recipe or folder that will not do.
     """
-    watcher = watcher or Watcher()
-    start = time.perf_counter()
-    check_free(out, force=force or (resume and was_interrupted(out)))
+    here, start = world(), time.perf_counter()
+    watcher = Watcher() if here.rank or watcher is None else watcher
+    if not here.rank:
+        check_free(out, force=force or (resume and was_interrupted(out)))
     watcher.stage(f"loading {dataset}")
-    data = load_for(recipe, dataset, root, options)
+    with in_turn():
+        data = load_for(recipe, dataset, root, options)
     recipe = _for_task(recipe, data, dataset)
-    make_batches(recipe, data, seeds[0])  # refuse before anything is scored
+    ranks = _ranks(_batches(recipe, data, seeds[0]), recipe, method)  # refuse before anything is scored
     identity = {
         "method": method,
         "dataset": dataset,
         "recipe": recipe.model_dump(mode="json"),
         "data": data.fingerprint,
         "version": __version__,
+        **({"ranks": here.size} if here.size > 1 else {}),
     }
     work = Work(out, identity, save_every)
     done: list[Seed] = []
     with work.opened(resume=resume):
+        if here.rank:
+            return _follow(method, recipe, data, seeds, work)
         if not _scored(data, recipe):
             watcher.warn(f"{data.name} has too few labels for a split: it is trained and embedded, and not scored")
         try:
@@ -111,13 +122,13 @@ def run(
         with folder_written(out, force=force or resume) as folder:
             work.put([s.seed for s in done], folder)
             record = _run_record(method, dataset, root, recipe, data, done)
-            record |= {"options": dict(options or {})}
+            record |= {"options": dict(options or {}), **ranks}
             record |= {"wall_seconds": round(time.perf_counter() - start, 2), "files": checksums(folder)}
             write_json(folder / "run.json", record)
             if done[-1].interrupted:
                 return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
             score = score_record(method, dataset, setting_of(data, recipe), recipe, done, beside)
-            score["targets"] = list(data.targets or ())
+            score |= {"targets": list(data.targets or ()), **ranks}
             write_json(folder / "score.json", score)
         work.remove()
     return score
@@ -142,13 +153,58 @@ def _run_record(method: str, dataset: str, root: str | None, recipe: Recipe, dat
     }
 
 
-def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, work: Work, watcher: Watcher, done: list[Seed]) -> None:
-    """Train, save and score one seed, from its last checkpoint where there is one; it is ``done`` once it is saved."""
+def _batches(recipe: Recipe, data: Dataset, seed: int) -> Graph | Batches:
+    """What this process goes through once an epoch: all batches, or its share of them."""
+    here = world()
+    return shard(make_batches(recipe, data, seed), here.rank, here.size, least=2 if data.level == "graph" else 1)
+
+
+def _ranks(batches: Graph | Batches, recipe: Recipe, method: str) -> dict[str, Any]:
+    """What ``run.json`` and ``score.json`` say of several processes."""
+    here = world()
+    if here.size == 1:
+        return {}
+    cls, norm = METHODS[method], {"batch": "of all ranks", "graph": "of each rank"}.get(recipe.norm)
+    if cls.mean_over is None:
+        raise ValueError(f"method: {method} cannot be trained by several processes, got {here.size}")
+    share = {name: getattr(batches, name) for name in ("parts_per_batch", "roots") if hasattr(batches, name)}
+    if hasattr(batches, "batch_size"):
+        share = {"batch_size": -(-batches.batch_size // here.size)}
+    others = "of all ranks" if cls.mean_over == "ranks" else "of each rank" if method in CONTRASTS else None
+    return {"ranks": {"size": here.size, "backend": here.backend, "batch_per_rank": share, "norm_statistics": norm, "negatives": others}}
+
+
+def _begun(method: str, recipe: Recipe, data: Dataset, seed: int, work: Work) -> tuple[Training, dict[str, Any] | None]:
+    """The steps of a seed, from its last checkpoint where there is one, and what was saved beside them."""
     with seeded(seed):
         objective = make(method, recipe, data.num_features, data.num_edge_features)
     options = {name: getattr(recipe, name) for name in OPTIONS}
-    steps = train(objective, make_batches(recipe, data, seed), seed=seed, **options)
-    saved = work.restore(steps, seed)
+    steps = train(objective, _batches(recipe, data, seed), seed=seed, device=world().device, **options)
+    return steps, work.restore(steps, seed)
+
+
+def _follow(method: str, recipe: Recipe, data: Dataset, seeds: Sequence[int], work: Work) -> dict[str, Any]:
+    """The part of all processes but the first: the steps of each seed."""
+    for seed in seeds:
+        if work.finished(seed) is not None:
+            continue
+        steps, _ = _begun(method, recipe, data, seed, work)
+        with signals_wait() as signalled:
+            for _ in steps:
+                due, number = agreed(False, signalled())
+                if due or number is not None:
+                    work.save(steps, Seed(seed), {})
+                if number == signal.SIGINT:
+                    return {"interrupted": True}
+                if number is not None:
+                    raise Stopped(number)
+    return {}
+
+
+def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, work: Work, watcher: Watcher, done: list[Seed]) -> None:
+    """Train, save and score one seed, from its last checkpoint where there is one; it is ``done`` once it is saved."""
+    steps, saved = _begun(method, recipe, data, seed, work)
+    objective = steps.trainer.objective
     if saved is None:
         z = embed(objective.encoder, data)
         result, start = Seed(seed), spread(z, data)
@@ -202,8 +258,8 @@ def _steps(
                     result.warned = True
             result.history.append(row)
             watcher.step(result.seed, step)
-            number = signalled()
-            if work.due() or number is not None:
+            due, number = agreed(work.due(), signalled())
+            if due or number is not None:
                 work.save(steps, result, {"start": start})
             if number is not None:
                 raise Stopped(number)

@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from graphssl.checkpoint import load_checkpoint, save_checkpoint
+from graphssl.distributed import shared, world
 from graphssl.evaluation import Score
 from graphssl.files import make_folder, remove_empty, waiting, write_durably
 from graphssl.scoring import Seed
@@ -28,6 +29,9 @@ IDENTITY = "identity.json"
 
 class Work:
     """The folder ``.NAME.resume`` beside a run folder ``NAME``, in which an unfinished run waits to be gone on with.
+
+    Of several processes the first alone reads and writes there; :meth:`opened`, :meth:`finished`, :meth:`save` and :meth:`restore` are for
+    all of them, together.
 
     Args:
         out: the run folder to be.
@@ -46,6 +50,9 @@ class Work:
         Raises:
             ValueError: another process holds it, or an earlier run there is not this one.
         """
+        if world().rank:
+            yield
+            return
         made = make_folder(self.folder)
         lock = FileLock(self.folder / "lock")
         try:
@@ -66,6 +73,11 @@ class Work:
         plain = json.loads(json.dumps(self.identity))
         if resume and path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
+            if (had := found.get("ranks", 1)) != (have := plain.get("ranks", 1)):
+                raise ValueError(
+                    f"resume: the unfinished run in {self.folder} had {had} process{'es' * (had > 1)}, and this one has {have}; go on with "
+                    "as many (torchrun --nproc-per-node), or leave resume out to begin anew"
+                )
             if differs := [name for name in plain if found.get(name) != plain[name]]:
                 raise ValueError(
                     f"resume: the unfinished run in {self.folder} is another one (it differs in {', '.join(differs)}); give the options it "
@@ -95,7 +107,7 @@ class Work:
     def finished(self, seed: int) -> Seed | None:
         """What a seed came to, where it is done."""
         path = self.folder / f"result-{seed}.json"
-        return seed_of(json.loads(path.read_bytes())) if path.is_file() else None
+        return shared(seed_of(json.loads(path.read_bytes())) if not world().rank and path.is_file() else None)
 
     def finish(self, result: Seed) -> None:
         """Take down that a seed is done; its checkpoints go."""
@@ -109,12 +121,14 @@ class Work:
     def save(self, training: Training, result: Seed, more: dict[str, Any]) -> None:
         """Write a checkpoint of the seed that is under way."""
         tensors, record = training.state()
+        if world().rank:
+            return
         save_checkpoint(self._checkpoints(result.seed), tensors, {"training": record, "result": record_of(result), **more})
         self.last = time.monotonic()
 
     def restore(self, training: Training, seed: int) -> dict[str, Any] | None:
         """Set ``training`` to the newest checkpoint of the seed, and return what was saved with it; ``None`` where there is none."""
-        found = load_checkpoint(self._checkpoints(seed))
+        found = shared(None if world().rank else load_checkpoint(self._checkpoints(seed)))
         if found is None:
             return None
         tensors, record = found

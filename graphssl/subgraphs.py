@@ -109,15 +109,16 @@ class Subgraphs:
         else:
             x = full(whole.x.index_select(0, index))
         weight = None if whole.edge_weight is None else full(whole.edge_weight.index_select(0, entry))
-        known = bool(whole._store.get("symmetric"))
-        graph = Graph.of_pattern(x, pattern, weight, undirected=known)
-        graph.cached("reverse", lambda: pattern.transpose()[1] if self.paired else None)  # never searched for
-        graph.__dict__.update(
-            node_id=index if whole.node_id is None else whole.node_id.index_select(0, index),
+        return Graph.of_pattern(
+            x,
+            pattern,
+            weight,
+            None if whole.edge_attr is None else whole.edge_attr.index_select(0, entry),
+            undirected=bool(whole._store.get("symmetric")),
+            reverse=pattern.transpose()[1] if self.paired else None,
             num_seeds=num_seeds,
-            edge_attr=None if whole.edge_attr is None else whole.edge_attr.index_select(0, entry),
+            node_id=index if whole.node_id is None else whole.node_id.index_select(0, index),
         )
-        return graph
 
 
 def stream(*numbers: int) -> int:

@@ -13,11 +13,15 @@ from torch import Tensor, nn
 
 from graphssl.batches import Batches, side_by_side
 from graphssl.datasets import Dataset
+from graphssl.distributed import World, combined, gathered, level, sum_gradients, world
 from graphssl.graph import Graph
 from graphssl.objectives.base import Objective
 from graphssl.random import RandomStream
+from graphssl.uniting import unite
 
 Parameters = dict[str, Tensor]
+
+APART = 0x9E3779B97F4A7C15  # between the seeds of two ranks; its low 32 bits, all that torch's CPU generator takes of a seed, differ too
 
 
 class TrainingDiverged(RuntimeError):
@@ -51,6 +55,7 @@ class Trainer:
     precision: Literal["float32", "bf16"]
     device: torch.device
     done: int = 0  # steps
+    world: World = field(default_factory=World)  # the processes that take each step together
 
     def step(self, g: Graph) -> Step:
         """Loss, gradient, optimiser step, hook."""
@@ -61,16 +66,19 @@ class Trainer:
         self.objective.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.objective(g)
-        if self.device.type == "cpu" and not math.isfinite(value := float(loss.detach())):
-            raise TrainingDiverged(f"the loss became {value} at step {self.done + 1} of {self.total}: lower lr, or clip gradients")
+        value, share = (loss.detach(), None) if self.world.size == 1 else combined(loss, self.objective.rows(g))
+        if self.device.type == "cpu" and not math.isfinite(float(value)):
+            raise TrainingDiverged(f"the loss became {float(value)} at step {self.done + 1} of {self.total}: lower lr, or clip gradients")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss if share is None else loss * share).backward()  # type: ignore[no-untyped-call]
+        if share is not None:
+            sum_gradients([p for p in self.objective.parameters() if p.requires_grad])
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.objective.parameters(), self.clip)
         self.optimizer.step()
         self.done += 1
         self.objective.after_step(self.done / self.total)
-        return Step(self.done, self.total, 0, loss.detach(), lr, time.perf_counter() - start)
+        return Step(self.done, self.total, 0, value, lr, time.perf_counter() - start)
 
 
 class Training(Iterator[Step]):
@@ -128,6 +136,8 @@ class Training(Iterator[Step]):
         self.order = None
         with self.trainer.stream.running():
             self.trainer.objective.after_epoch(self.epoch / self.epochs)
+            if self.trainer.world.size > 1 and type(self.trainer.objective).after_epoch is not Objective.after_epoch:
+                level(self.trainer.objective.buffers())
         if self.patience is None:
             return
         mean = float(torch.stack(self.losses).mean())
@@ -146,22 +156,31 @@ class Training(Iterator[Step]):
         for group, values in (
             ("best", self.best_state),
             ("before", self.before),
-            ("stream", self.trainer.stream.state),
-            ("began", self.began),
+            *self._streams(),
         ):
             tensors |= {f"{group}.{name}": value for name, value in (values or {}).items()}
         place = {"epoch": self.epoch, "position": self.position if self.order is not None else None}
         losses = [float(loss) for loss in self.losses] if self.patience is not None else []
         patience = {"losses": losses, "best": None if self.best == math.inf else self.best, "worse": self.worse, "over": self.over}
         own = getattr(self.batches, "state_dict", None)
-        return tensors, {"done": self.trainer.done, **place, **patience, "batches": None if own is None else own()}
+        ranks = {} if self.trainer.world.size == 1 else {"ranks": self.trainer.world.size}
+        return tensors, {**ranks, "done": self.trainer.done, **place, **patience, "batches": None if own is None else own()}
+
+    def _streams(self) -> list[tuple[str, Parameters]]:
+        """Random numbers of all ranks, now and at the start of the epoch."""
+        found = gathered((self.trainer.stream.state, self.began))
+        marked = ((rank_mark(rank), both) for rank, both in enumerate(found))
+        return [pair for mark, (now, began) in marked for pair in (("stream" + mark, now), ("began" + mark, began))]
 
     def restore(self, tensors: Parameters, record: dict[str, Any]) -> None:
         """Go on from a :meth:`state` of a run of the same objective, batches and numbers, before any step of this one.
 
         Raises:
-            ValueError: the state is not one of such a run.
+            ValueError: the state is not one of such a run, or one of another number of processes.
         """
+        ranks, mark = record.get("ranks", 1), rank_mark(self.trainer.world.rank)
+        if ranks != self.trainer.world.size:
+            raise ValueError(f"state: it is that of a run of {ranks} processes, got {self.trainer.world.size}")
         parts: dict[str, Parameters] = {}
         for name, value in tensors.items():
             group, _, rest = name.partition(".")
@@ -169,8 +188,8 @@ class Training(Iterator[Step]):
         try:
             self.trainer.objective.load_state_dict(parts["objective"])
             self._restore_optimizer(parts.get("optimizer", {}))
-            self.trainer.stream.state = parts["stream"]
-            self.began, self.before, self.best_state = parts.get("began", {}), parts.get("before"), parts.get("best")
+            self.trainer.stream.state = parts["stream" + mark]
+            self.began, self.before, self.best_state = parts.get("began" + mark, {}), parts.get("before"), parts.get("best")
             self.trainer.done, self.epoch = record["done"], record["epoch"]
             self.losses = [torch.tensor(loss, device=self.trainer.device) for loss in record["losses"]]
             self.best, self.worse, self.over = math.inf if record["best"] is None else record["best"], record["worse"], record["over"]
@@ -238,6 +257,10 @@ def train(
 ) -> Training:
     """Train an objective, a step at a time; logging, saving and probing are the caller's plain ``if``s between steps.
 
+    Under :func:`graphssl.distributed.joined` all processes call this with their :func:`~graphssl.batches.shard` of the same batches, and
+    take each step together: losses and gradients are those of one process with the batches whole, batch norm included. Augmentations and
+    dropout are drawn for each process from numbers of its own.
+
     The caller's random generators are left as they were; the objective is in train mode at every step, whatever the caller does to
     it in between. With ``patience`` the objective ends with the parameters that had the best loss: those before that epoch's first step.
 
@@ -277,12 +300,16 @@ def train(
     source = as_batches(batches)
     if isinstance(source, list):
         source = [g.to(place) for g in source]  # once, so that what is found of a graph's structure stays with it
+    here = world()
+    if here.size > 1:
+        _check_ranks(objective, source)
+        unite(objective)
     total = epochs * len(source)
     cls = torch.optim.AdamW if optimizer == "adamw" else torch.optim.Adam
     moved = [p for p in objective.parameters() if p.requires_grad]
     engine = cls(moved, lr=lr, weight_decay=weight_decay)
-    stream = RandomStream(seed, place)
-    trainer = Trainer(objective, engine, stream, lr, round(warmup * total), schedule, total, clip, precision, place)
+    stream = RandomStream((seed + here.rank * APART) % 2**63, place)
+    trainer = Trainer(objective, engine, stream, lr, round(warmup * total), schedule, total, clip, precision, place, world=here)
     return Training(trainer, source, epochs, patience)
 
 
@@ -316,6 +343,11 @@ def as_batches(data: Graph | Dataset | Batches) -> Batches:
     return [Graph.of(g) for g in data] if isinstance(data, (list, tuple)) else data
 
 
+def rank_mark(rank: int) -> str:
+    """What stands behind the names of what each rank has its own of; nothing for the first."""
+    return f"-{rank}" if rank else ""
+
+
 def schedule(done: int, total: int, warmup: int, kind: str = "cosine") -> float:
     """Share of the peak learning rate for the step after ``done`` steps.
 
@@ -333,6 +365,13 @@ def schedule(done: int, total: int, warmup: int, kind: str = "cosine") -> float:
 def snapshot(objective: nn.Module) -> dict[str, Tensor]:
     """All parameters and buffers as they are now."""
     return {name: value.clone() for name, value in objective.state_dict().items()}
+
+
+def _check_ranks(objective: Objective, source: Batches) -> None:
+    if objective.mean_over is None:
+        raise ValueError(f"objective: {type(objective).__name__} cannot be trained by several processes, got {world().size}")
+    if len(set(lengths := gathered(len(source)))) > 1:
+        raise ValueError(f"batches must be as many in each process, got {', '.join(map(str, lengths))}")
 
 
 def _check(**given: float | None) -> None:

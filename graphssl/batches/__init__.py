@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from graphssl.batches.graphs import Batches, GraphBatches, side_by_side, stack_rows
+from graphssl.batches.shards import shard
 from graphssl.lazy import lazy
 
 if TYPE_CHECKING:
@@ -11,7 +12,17 @@ if TYPE_CHECKING:
     from graphssl.batches.partitions import PartitionBatches
     from graphssl.batches.walks import WalkBatches
 
-__all__ = ["Batches", "EgoBatches", "GraphBatches", "NeighbourBatches", "PartitionBatches", "WalkBatches", "side_by_side", "stack_rows"]
+__all__ = [
+    "Batches",
+    "EgoBatches",
+    "GraphBatches",
+    "NeighbourBatches",
+    "PartitionBatches",
+    "WalkBatches",
+    "shard",
+    "side_by_side",
+    "stack_rows",
+]
 
 __getattr__ = lazy(  # numba, only where something is sampled
     __name__,

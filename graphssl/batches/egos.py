@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.shards import too_few
 from graphssl.graph import Graph
 from graphssl.reach import egos
 from graphssl.subgraphs import Ints, Subgraphs, shuffled
@@ -84,19 +85,23 @@ class EgoBatches(Epochs):
         return self.subgraphs.graph.num_nodes if self.seeds is None else len(self.seeds)
 
     def __len__(self) -> int:
-        return -(-self.num_seeds // self.batch_size)
+        return self.share.number(self.num_seeds, self.batch_size)
+
+    def too_few(self) -> str:
+        """What is wrong where a rank of the share would go without seeds."""
+        return too_few("seeds", self.num_seeds, self.batch_size, self.share)
 
     def batch(self, epoch: int, k: int) -> Graph:
         """Batch ``k`` of epoch ``epoch``."""
         seeds = self._seeds_of(epoch, k)
-        nodes, groups = egos(self.subgraphs, seeds, self.hops, self.fan_out, (self.seed, epoch, k))
+        nodes, groups = egos(self.subgraphs, seeds, self.hops, self.fan_out, self.share.key(self.seed, epoch, k))
         batch = self.subgraphs.induced(nodes, len(seeds), groups)
         if self.loss_on == "all":
             batch.__dict__["num_seeds"] = None
         return batch
 
     def _seeds_of(self, epoch: int, k: int) -> Ints:
-        start, end = k * self.batch_size, min((k + 1) * self.batch_size, self.num_seeds)
+        start, end = self.share.of(k * self.batch_size, min((k + 1) * self.batch_size, self.num_seeds))
         rows = np.arange(start, end)
         if self.shuffle:
             known = self._order

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from graphssl.batches.prefetch import ahead
+from graphssl.batches.shards import Share
 from graphssl.graph import Graph
 
 
@@ -24,6 +25,8 @@ class Epochs:
         ValueError: a negative number.
     """
 
+    share = Share()  # of several processes; graphssl.batches.shards.shard sets it
+
     def __init__(self, *, seed: int, threads: int, ahead: int) -> None:
         at_least("seed", seed, 0)
         at_least("threads", threads, 0)
@@ -37,6 +40,10 @@ class Epochs:
     def batch(self, epoch: int, k: int) -> Graph:
         """Batch ``k`` of epoch ``epoch``."""
         raise NotImplementedError(f"{type(self).__name__} must write batch(epoch, k)")
+
+    def too_few(self) -> str:
+        """What is wrong where a rank of the share would go without; nothing otherwise."""
+        return ""
 
     def __iter__(self) -> Iterator[Graph]:
         epoch, start, count = self.epoch, self.position, len(self)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern
+from graphssl.batches.shards import Share, too_few
+from graphssl.distributed import same
 from graphssl.graph import Graph
 
 
@@ -84,6 +86,8 @@ class GraphBatches:
         [2, 2, 1]
     """
 
+    share = Share()  # of several processes; graphssl.batches.shards.shard sets it
+
     def __init__(self, graphs: Graph | Sequence[Graph], batch_size: int, *, shuffle: bool = True, drop_last: bool = False) -> None:
         if not isinstance(graphs, Graph) and not len(graphs):
             raise ValueError("graphs must hold at least one graph, got none")
@@ -94,7 +98,11 @@ class GraphBatches:
 
     def __len__(self) -> int:
         n = self.graph.num_graphs
-        return max(n // self.batch_size, 1) if self.drop_last else -(-n // self.batch_size)
+        return max(n // self.batch_size, 1) if self.drop_last else self.share.number(n, self.batch_size)
+
+    def too_few(self) -> str:
+        """What is wrong where a rank of the share would go without graphs."""
+        return too_few("graphs", self.graph.num_graphs, self.batch_size, self.share)
 
     def __iter__(self) -> Iterator[Graph]:
         n = self.graph.num_graphs
@@ -102,8 +110,11 @@ class GraphBatches:
             yield self.graph
             return
         order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        if self.share.size > 1:
+            order = same(order)
         for k in range(len(self)):
-            yield self.graph.keep_graphs(order[k * self.batch_size : (k + 1) * self.batch_size].to(self.graph.device))
+            start, stop = self.share.of(k * self.batch_size, min((k + 1) * self.batch_size, n))
+            yield self.graph.keep_graphs(order[start:stop].to(self.graph.device))
 
 
 def _offsets(sizes: list[int]) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern, full
 from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.shards import too_few
 from graphssl.graph import Graph
 from graphssl.merging import in_both_directions, of_both_sides, turned, turned_rows
 from graphssl.sampling import Array, Rows, Side, Stamps, sample
@@ -109,7 +110,11 @@ class NeighbourBatches(Epochs):
 
     def __len__(self) -> int:
         count, size = self.num_seeds, self.batch_size
-        return max(count // size, 1) if self.drop_last else -(-count // size)
+        return max(count // size, 1) if self.drop_last else self.share.number(count, size)
+
+    def too_few(self) -> str:
+        """What is wrong where a rank of the share would go without seeds."""
+        return too_few("seeds", self.num_seeds, self.batch_size, self.share)
 
     def batch(self, epoch: int, k: int) -> Graph:
         """Batch ``k`` of epoch ``epoch``."""
@@ -123,7 +128,7 @@ class NeighbourBatches(Epochs):
             stamps = self._free.pop()
         except IndexError:
             stamps = Stamps(self.graph.num_nodes)
-        key, seeds = stream(self.seed, epoch, k), self._seeds_of(epoch, k)
+        key, seeds = stream(*self.share.key(self.seed, epoch, k)), self._seeds_of(epoch, k)
         nodes, drawn = sample(self._sides, seeds, self.fan_out, key, stamps, replace=self.replace)
         self._free.append(stamps)
         if self._perm is not None:
@@ -137,7 +142,7 @@ class NeighbourBatches(Epochs):
         return nodes, drawn[0]
 
     def _seeds_of(self, epoch: int, k: int) -> Array:
-        start, end = k * self.batch_size, min((k + 1) * self.batch_size, self.num_seeds)
+        start, end = self.share.of(k * self.batch_size, min((k + 1) * self.batch_size, self.num_seeds))
         if not self.shuffle:
             return np.arange(start, end) if self.seeds is None else self.seeds[start:end]
         known = self._shuffled
@@ -155,14 +160,16 @@ class NeighbourBatches(Epochs):
         paired = np.array_equal(ptr, rows.ptr) and np.array_equal(col, rows.col)
         other = Pattern(torch.from_numpy(ptr), torch.from_numpy(col), n)
         pattern = Pattern(torch.from_numpy(rows.ptr), torch.from_numpy(rows.col), n, transpose=(other, torch.from_numpy(perm)))
-        graph = Graph.of_pattern(_gathered(whole.x, index), pattern, weight, undirected=self.symmetric or (paired and weight is None))
-        graph.cached("reverse", lambda: torch.from_numpy(perm) if paired else None)
-        graph.__dict__.update(
+        return Graph.of_pattern(
+            _gathered(whole.x, index),
+            pattern,
+            weight,
+            None if whole.edge_attr is None else whole.edge_attr.index_select(0, entry),
+            undirected=self.symmetric or (paired and weight is None),
+            reverse=torch.from_numpy(perm) if paired else None,
             num_seeds=num_seeds,
             node_id=index if whole.node_id is None else whole.node_id.index_select(0, index),
-            edge_attr=None if whole.edge_attr is None else whole.edge_attr.index_select(0, entry),
         )
-        return graph
 
 
 def _gathered(x: Tensor | CSR, index: Tensor) -> Tensor | CSR:

@@ -67,15 +67,27 @@ class PartitionBatches(Epochs):
         return len(self.ptr) - 1
 
     def __len__(self) -> int:
-        return -(-self.num_parts // self.parts_per_batch)
+        parts, size = self.num_parts, self.share.size
+        return min(-(-parts // (self.parts_per_batch * size)), parts // size)
+
+    def too_few(self) -> str:
+        """What is wrong where a rank of the share would go without parts."""
+        return "" if self.num_parts >= self.share.size else f"num_parts must be at least {self.share.size}, got {self.num_parts}"
 
     def batch(self, epoch: int, k: int) -> Graph:
         """Batch ``k`` of epoch ``epoch``."""
         order = shuffled(self.num_parts, self.seed, epoch) if self.shuffle else np.arange(self.num_parts)
-        parts = order[k * self.parts_per_batch : (k + 1) * self.parts_per_batch]
+        parts = order[self._part(k)]
         nodes = np.concatenate([self.nodes[self.ptr[p] : self.ptr[p + 1]] for p in parts]).astype(np.int64)
         nodes.sort()
         return self.subgraphs.induced(nodes)
+
+    def _part(self, k: int) -> slice:
+        rank, size = self.share.rank, self.share.size
+        if size == 1:
+            return slice(k * self.parts_per_batch, (k + 1) * self.parts_per_batch)
+        pieces = len(self) * size  # all parts, in pieces that differ by one at most
+        return slice(*(self.num_parts * i // pieces for i in (k * size + rank, k * size + rank + 1)))
 
 
 def _checked(part: Tensor, n: int) -> Tensor:

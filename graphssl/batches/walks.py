@@ -63,11 +63,11 @@ class WalkBatches(Epochs):
         self.roots, self.length, self.num_batches, self.loss_on = roots, length, num_batches, loss_on
 
     def __len__(self) -> int:
-        return self.num_batches
+        return -(-self.num_batches // self.share.size)
 
     def batch(self, epoch: int, k: int) -> Graph:
         """Batch ``k`` of epoch ``epoch``."""
-        nodes, roots = walk(self.subgraphs, self.roots, self.length, (self.seed, epoch, k))
+        nodes, roots = walk(self.subgraphs, self.roots, self.length, (self.seed, epoch, k * self.share.size + self.share.rank))
         if self.loss_on == "seeds":
             return self.subgraphs.induced(nodes, roots)
         nodes.sort()

@@ -58,8 +58,8 @@ def logistic_path(
     method without the basis). The basis change is exact: the penalty does not see rotations.
 
     Args:
-        x: ``[n, D]`` rows, dense or sparse, floating point; the solution has their precision, but that of dense rows of more than 16 million
-            entries is single, and ``tol`` at least 1e-5.
+        x: ``[n, D]`` rows, dense or sparse, floating point; the solution has their precision. Dense rows of more than 16 million entries
+            are taken in single precision, with ``tol`` at least 1e-5.
         targets: ``[n, K]`` in {0, 1}: one-hot rows for ``softmax``; otherwise ``K`` separate yes/no problems.
         penalties: the ``C`` values; small is strong regularisation.
         softmax: multinomial loss over the ``K`` columns; ``False``: ``K`` binary problems.

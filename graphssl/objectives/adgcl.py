@@ -51,6 +51,8 @@ class ADGCL(Objective):
         True
     """
 
+    mean_over = "graphs"
+
     def __init__(self, encoder: GNN, *, reg_lambda: float = 5.0, tau: float = 0.2, temperature: float = 1.0, hidden: int = 64) -> None:
         super().__init__()
         for name, value in (("tau", tau), ("temperature", temperature)):

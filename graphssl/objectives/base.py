@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -18,6 +19,15 @@ class Objective(nn.Module):
     """
 
     encoder: nn.Module
+    mean_over: Literal["nodes", "graphs", "ranks"] | None = "nodes"
+    """What the loss is a mean over, for several processes: the rows of each; all rows already (:mod:`graphssl.distributed`); ``None``
+    keeps it to one process."""
+
+    def rows(self, g: Graph) -> int:
+        """How much the loss of ``g`` counts beside those of other processes."""
+        if self.mean_over == "ranks":
+            return 1
+        return g.num_graphs if self.mean_over == "graphs" else g.num_nodes if g.num_seeds is None else g.num_seeds
 
     def forward(self, g: Graph) -> Tensor:
         """The loss of a batch, a scalar."""

@@ -60,6 +60,7 @@ class BGRL(Objective):
         if level not in ("node", "graph"):
             raise ValueError(f"level must be 'node' or 'graph', got {level!r}")
         self.encoder, self.views, self.momentum, self.level = encoder, two_views(views), momentum, level
+        self.mean_over = "graphs" if level == "graph" else "nodes"
         width = encoder.graph_channels if level == "graph" else encoder.out_channels
         self.predictor = MLP(width, hidden, width, act="prelu")
         self.target = EMA(encoder, reset=target_init == "reset", buffers=target_buffers)

@@ -44,6 +44,8 @@ class ContextPrediction(Objective):
         True
     """
 
+    mean_over = None  # a batch without contexts does not go through the encoders, for which others would wait
+
     def __init__(self, encoder: GNN, *, hops: int = 5, inner: int = 4, outer: int = 7, num_negatives: int = 1) -> None:
         super().__init__()
         if not 0 <= inner < min(hops, outer):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from graphssl.augment import Augmentation, ShuffleFeatures
 from graphssl.batches import side_by_side
+from graphssl.distributed import mean_everywhere
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import Bilinear, mean_per_graph
@@ -52,5 +53,6 @@ class DGI(Objective):
         else:
             real, corrupt = self.nodes(g), self.nodes(fake)
         ids, fake_ids = (None if b.graph_id is None else b.graph_id[: b.num_seeds] for b in (g, fake))
-        summary = mean_per_graph(real, ids, g.num_graphs).sigmoid()  # [G, D]
+        means = mean_everywhere(real) if ids is None else mean_per_graph(real, ids, g.num_graphs)  # one graph may be that of all ranks
+        summary = means.sigmoid()  # [G, D]
         return bce(self.discriminator(real, summary, ids), self.discriminator(corrupt, summary, fake_ids))

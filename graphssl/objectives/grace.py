@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphssl.augment import Augmentation
+from graphssl.distributed import everywhere, same
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP
@@ -36,6 +37,8 @@ class GRACE(Objective):
         True
     """
 
+    mean_over = "ranks"
+
     def __init__(
         self,
         encoder: GNN,
@@ -62,8 +65,8 @@ class GRACE(Objective):
         g1, g2 = (view(g) for view in self.views)
         z1, z2 = self.projector(self.nodes(g1)), self.projector(self.nodes(g2))  # [S, D]
         i1, i2 = common_rows(g1, g2)
-        u, v = z1[i1], z2[i2]
+        u, v = everywhere(z1[i1]), everywhere(z2[i2])
         if self.negatives is None or self.negatives >= u.size(0):
             return info_nce(u, v, tau=self.tau, intra=self.intra, chunk=self.chunk)
-        drawn = torch.randperm(u.size(0), device=u.device)[: self.negatives]
+        drawn = same(torch.randperm(u.size(0), device=u.device)[: self.negatives])
         return sampled_info_nce(u, v, drawn, tau=self.tau, intra=self.intra, chunk=self.chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from graphssl.augment import Augmentation
+from graphssl.distributed import everywhere
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP
@@ -43,6 +44,8 @@ class GraphCL(Objective):
         True
     """
 
+    mean_over = "ranks"
+
     def __init__(
         self,
         encoder: GNN,
@@ -65,5 +68,5 @@ class GraphCL(Objective):
 
     def forward(self, g: Graph) -> Tensor:
         several_graphs(g)
-        z1, z2 = (self.projector(self.graphs(view(g))) for view in self.views)  # [G, D]
+        z1, z2 = (everywhere(self.projector(self.graphs(view(g)))) for view in self.views)  # [G, D]
         return info_nce(z1, z2, tau=self.tau, decoupled=self.decoupled, symmetric=self.symmetric, chunk=self.chunk)

@@ -49,6 +49,8 @@ class JOAO(Objective):
         tensor([0.5000, 0.5000])
     """
 
+    mean_over = "graphs"
+
     probabilities: Tensor  # [K]
 
     def __init__(

@@ -43,6 +43,8 @@ class SimGRACE(Objective):
         True
     """
 
+    mean_over = "graphs"
+
     def __init__(
         self,
         encoder: GNN,

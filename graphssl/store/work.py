@@ -12,8 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from graphssl.files import remove_empty, take_place, written
-from graphssl.store.format import CARD, HEADER, File, digest_of, file_of, header
+from graphssl.files import CARD, remove_empty, take_place, written
+from graphssl.store.format import HEADER, File, digest_of, file_of, header
 
 PROGRESS = "progress.json"
 LOCK = "lock"

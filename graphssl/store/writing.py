@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from graphssl.files import check_free
+from graphssl.files import CARD, check_free
 from graphssl.store.buckets import Buckets, Tell, write_rows
 from graphssl.store.columns import write_features
-from graphssl.store.format import CARD, FLOATS, FORMAT, Card, SplitSizes, Statistics, as_bytes, index_type, write_card
+from graphssl.store.format import FLOATS, FORMAT, Card, SplitSizes, Statistics, as_bytes, index_type, write_card
 from graphssl.store.source import Source
 from graphssl.store.work import Work, working
 
