@@ -167,6 +167,15 @@ PROTOCOLS: dict[str, Protocol] = {
             per_class=5,
         ),
         Protocol(
+            "low-label-20",
+            1,
+            f"20 labelled rows a class, as many as the public Planetoid splits have, ten seeds. {_OURS}; C by five stratified folds of train.",
+            "graphssl",
+            "per-class",
+            10,
+            per_class=20,
+        ),
+        Protocol(
             "tu-svm",
             1,
             "Graph classification: 10 stratified folds (50 splits are 5 repeats); support vector machine with an RBF kernel on the rows as "
