@@ -169,7 +169,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "low-label-20",
             1,
-            f"20 labelled rows a class, as many as the public Planetoid splits have, ten seeds. {_OURS}; C by five stratified folds of train.",
+            f"20 labelled rows a class, as in Planetoid's public splits, ten seeds. {_OURS}; C by five stratified folds of train.",
             "graphssl",
             "per-class",
             10,
