@@ -691,3 +691,43 @@ def test_paths_that_are_no_npz_file(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(ValueError, match="there is no file"):
         load("nowhere/g.npz")
+
+
+# ---------------------------------------------------------------------- sets that GraphSAGE and GraphSAINT made
+
+
+def small_graph(n: int = 30) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
+    """An adjacency, features and labels of few nodes."""
+    rng = np.random.default_rng(0)
+    adjacency = sp.random(n, n, 0.1, "csr", random_state=0)
+    adjacency = ((adjacency + adjacency.T) > 0).astype(np.float64).tocsr()
+    return adjacency, rng.normal(size=(n, 4)), rng.integers(0, 3, n)
+
+
+def test_reddit_is_pygs(tmp_path: Path) -> None:
+    adjacency, x, y = small_graph()
+    raw = tmp_path / "reddit" / "raw"
+    raw.mkdir(parents=True)
+    np.savez(raw / "reddit_data.npz", feature=x, label=y, node_types=np.arange(30) % 3 + 1, node_ids=np.arange(30))
+    sp.save_npz(raw / "reddit_graph.npz", adjacency.tocoo())
+    ours, theirs = load("reddit", tmp_path), pyg.Reddit(tmp_path / "reddit")[0]
+    assert_same(ours, theirs)
+    for part in ("train", "val", "test"):
+        assert torch.equal(getattr(ours.split, part), theirs[f"{part}_mask"].nonzero().squeeze(1))
+
+
+def test_flickr_is_pygs(tmp_path: Path) -> None:
+    adjacency, x, y = small_graph()
+    raw = tmp_path / "flickr" / "raw"
+    raw.mkdir(parents=True)
+    csr = {"data": adjacency.data, "indices": adjacency.indices, "indptr": adjacency.indptr, "shape": adjacency.shape}
+    np.savez(raw / "adj_full.npz", **csr)
+    np.save(raw / "feats.npy", x)
+    (raw / "class_map.json").write_text(json.dumps({str(i): int(label) for i, label in enumerate(y)}))
+    (raw / "role.json").write_text(json.dumps({"tr": list(range(20)), "va": list(range(20, 25)), "te": list(range(25, 30))}))
+    ours, theirs = load("flickr", tmp_path), pyg.Flickr(tmp_path / "flickr")[0]
+    assert_same(ours, theirs)
+    assert [len(part) for part in (ours.split.train, ours.split.val, ours.split.test)] == [20, 5, 5]
+    (raw / "role.json").write_text("{")
+    with pytest.raises(ValueError, match="are truncated or not what they should be"):
+        load("flickr", tmp_path)

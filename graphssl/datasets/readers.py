@@ -172,6 +172,30 @@ def read_attributed(folder: Path, entry: Entry) -> list[Raw]:
     return [Raw(x.astype(np.float32), np.ascontiguousarray(edges), labels[:, 1] - 1)]
 
 
+def read_reddit(folder: Path, entry: Entry) -> list[Raw]:
+    """Reddit posts of a month: the first twenty days train, of the rest 30 % validation (Hamilton et al., 2017, arXiv:1706.02216)."""
+    with np.load(folder / entry.files[0][0], allow_pickle=False) as file:
+        x, y, kind = file["feature"].astype(np.float32), file["label"].astype(np.int64), file["node_types"]
+    with np.load(folder / entry.files[1][0], allow_pickle=False) as file:
+        edges = np.stack([file["row"], file["col"]]).astype(np.int64)
+    return [Raw(x, _coalesce(edges, len(y)), y, {part: kind == code for code, part in enumerate(("train", "val", "test"), 1)})]
+
+
+def read_graphsaint(folder: Path, entry: Entry) -> list[Raw]:
+    """A set in the layout of GraphSAINT, with its own split (Zeng et al., 2020, arXiv:1907.04931)."""
+    with np.load(folder / "adj_full.npz", allow_pickle=False) as file:
+        adjacency = csr(*(file[part] for part in ("data", "indices", "indptr", "shape")))
+    x = np.load(folder / "feats.npy", allow_pickle=False).astype(np.float32)
+    classes, roles = (json.loads((folder / name).read_text()) for name in ("class_map.json", "role.json"))
+    y = np.full(len(x), -1, dtype=np.int64)
+    y[np.fromiter(map(int, classes), np.int64)] = np.fromiter(classes.values(), np.int64)
+    masks = {}
+    for part, role in (("train", "tr"), ("val", "va"), ("test", "te")):
+        masks[part] = np.zeros(len(x), dtype=bool)
+        masks[part][roles[role]] = True
+    return [Raw(x, _coalesce(_pairs(adjacency), len(x)), y, masks)]
+
+
 READERS: dict[str, Callable[[Path, Entry], list[Raw]]] = {
     "planetoid": read_planetoid,
     "csr-npz": read_csr_npz,
@@ -185,6 +209,8 @@ READERS: dict[str, Callable[[Path, Entry], list[Raw]]] = {
     "airports": read_airports,
     "email": read_email,
     "attributed": read_attributed,
+    "reddit": read_reddit,
+    "graphsaint": read_graphsaint,
     "tudataset": read_tudataset,
 }
 

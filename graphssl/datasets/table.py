@@ -257,6 +257,13 @@ _MOLECULES = (
 )
 
 _ATTRIBUTED = "https://drive.usercontent.google.com/download?confirm=t&id=1tZp3EB20fAC27SYWwa-x66_8uGsuU62X"
+_DRIVE = "https://drive.usercontent.google.com/download?confirm=t&id="
+_FLICKR = (  # as in PyG
+    ("adj_full.npz", "1crmsTbd1-2sEXsGwa2IKnIB7Zd3TmUsy"),
+    ("feats.npy", "1join-XdvX3anJU_MLVtick7MgeAQiWIZ"),
+    ("class_map.json", "1uxIkbtg5drHTsKt-PAsZZ4_yJmgFmle9"),
+    ("role.json", "1htXCtuktuCW8TR8KiKfrFDAxUgekQoV7"),
+)
 _SNAP = "https://snap.stanford.edu/data/"
 
 _OGB_NODES = (
@@ -351,6 +358,24 @@ _ENTRIES = (
         MUSAE,
         "facebook",
         (("facebook.npz", "https://graphmining.ai/datasets/ptg/facebook.npz"),),
+    ),
+    Entry(
+        "reddit",
+        "reddit",
+        "232,965 posts to Reddit, joined where one user wrote under both; label: the community",
+        "Hamilton et al., 2017, arXiv:1706.02216",
+        "reddit",
+        tuple((file, "https://data.dgl.ai/dataset/reddit.zip") for file in ("reddit_data.npz", "reddit_graph.npz")),
+        splits="the split of the paper, by day",
+    ),
+    Entry(
+        "flickr",
+        "graphsaint",
+        "89,250 pictures on Flickr, joined where they share a place, a gallery or a user; label: the kind of tag",
+        "Zeng et al., 2020, arXiv:1907.04931",
+        "flickr",
+        tuple((f"{name}", f"{_DRIVE}{key}") for name, key in _FLICKR),
+        splits="the split of GraphSAINT",
     ),
     Entry(
         "flickr-attributed",

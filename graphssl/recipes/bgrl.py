@@ -160,6 +160,8 @@ RECIPES: dict[str, BGRLRecipe] = {
     "ogbn-papers100M": _ogb(
         62.18, 0.15, "GraphMAE2 paper (Hou et al., 2023, arXiv:2304.04779), its authors' run on mini-batches", epochs=1
     ),
+    "reddit": _ogb(94.22, 0.03, "GraphMAE README (its authors' run)"),
+    "flickr": DEFAULT.model_copy(update=LARGE),
     "ogbn-mag": DEFAULT.model_copy(update=LARGE),
     "ogbn-proteins": DEFAULT.model_copy(update=LARGE),
 }
