@@ -11,7 +11,9 @@ from graphssl.evaluation.score import number
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-RESULTS, LABELS, SPEED, BATCHES = (f"<!-- {name} -->" for name in ("results", "labels", "speed", "batches"))
+RESULTS, LABELS, SPEED, BATCHES, LARGE, SAMPLING, RANKS, KILLS = (
+    f"<!-- {name} -->" for name in ("results", "labels", "speed", "batches", "large", "sampling", "ranks", "kills")
+)
 
 
 def table() -> str:
@@ -55,9 +57,65 @@ def speed() -> str:
     return "\n".join([*lines, *(f"| {r['graph']} | {r['nodes']:,} | {r['edges']:,} | {r['ratio']} |" for r in record["rows"])])
 
 
+def large() -> str:
+    """The table of ``benchmarks.large`` as Markdown."""
+    lines = ["| step | seconds | of the processor | GB resident | without mapped files | |", "|---|---|---|---|---|---|"]
+    for row in _rows("large"):
+        told = ""
+        if "seconds_an_epoch" in row:
+            told = f"{row['epochs']} epoch over all nodes in {row['seconds_an_epoch']} s, partition in {row['partition_seconds']} s"
+        elif "embedding_seconds" in row:
+            told = f"{row['rows']:,} rows of {row['columns']} in {row['embedding_seconds']} s"
+        elif "score" in row:
+            told = f"accuracy {100 * row['score']:.2f}"
+        cells = (row[key] for key in ("step", "seconds", "cpu_seconds", "resident_gb", "own_gb"))
+        lines.append(f"| {' | '.join(map(str, cells))} | {told} |")
+    return "\n".join(lines)
+
+
+def sampling() -> str:
+    """The table of ``benchmarks.sampling`` as Markdown."""
+    lines = ["| fan-outs | seeds a second | edges a second | times torch, exact | times torch, with replacement |", "|---|---|---|---|---|"]
+    for row in _rows("sampling"):
+        counts = f"{row['graphssl seeds/s']:,} | {row['graphssl edges/s']:,}"
+        lines.append(f"| {row['fan_out']} | {counts} | {row['ratio to torch']} | {row['ratio to torch, with replacement']} |")
+    return "\n".join(lines)
+
+
+def ranks() -> str:
+    """The table of ``benchmarks.ranks`` as Markdown."""
+    lines = ["| ranks | accuracy, 20 labels a class | untrained | raw features | seeds a second |", "|---|---|---|---|---|"]
+    for row in _rows("ranks"):
+        score = f"{100 * row['score']:.2f} ± {100 * row['std_splits']:.2f} (splits)"
+        lines.append(
+            f"| {row['ranks']} | {score} | {100 * row['untrained']:.2f} | {100 * row['raw_features']:.2f} | {row['seeds_a_second']:,} |"
+        )
+    return "\n".join(lines)
+
+
+def kills() -> str:
+    """The table of ``benchmarks.kills`` as Markdown."""
+    lines = ["| batches | kills | the same bits at the end |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {r['batches']} | {r['kills']} | {'yes' if r['same bits'] else 'NO'} |" for r in _rows("kills"))])
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []  # type: ignore[no-any-return]
+
+
 def readme(text: str) -> str:
     """The README's text with each table between its two marks."""
-    for mark, content in ((RESULTS, table()), (LABELS, labels()), (SPEED, speed()), (BATCHES, batches())):
+    for mark, content in (
+        (RESULTS, table()),
+        (LABELS, labels()),
+        (SPEED, speed()),
+        (BATCHES, batches()),
+        (LARGE, large()),
+        (SAMPLING, sampling()),
+        (RANKS, ranks()),
+        (KILLS, kills()),
+    ):
         before, _, after = text.split(mark)
         text = f"{before}{mark}\n{content}\n{mark}{after}"
     return text
@@ -125,6 +183,8 @@ def add(run: Path, note: str = "") -> Path:
     values = ", ".join(f"{name.strip()} {_value(ran['recipe'][name.strip()])}" for name in changed.split(",") if name.strip())
     record |= {"note": note or values, "environment": ran["environment"], "wall_seconds": ran["wall_seconds"]}
     record |= {"recipe": ran["recipe"]} if "recipe" in ran else {"options": ran["options"]}
+    if "/" in record["dataset"]:  # a file or store of this machine
+        record["dataset"] = Path(record["dataset"]).name
     path = HERE / "results" / f"{run.name}.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path

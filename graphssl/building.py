@@ -102,6 +102,10 @@ def make_batches(recipe: Recipe, data: Dataset, seed: int = 0) -> Graph | Batche
         ValueError: batches that do not fit the dataset.
     """
     if data.level == "graph":
+        if recipe.batches != "whole":
+            raise ValueError(
+                f"batches {recipe.batches} is for one large graph, and {data.name} has many; batch_size says how many of them a step sees"
+            )
         return _graph_batches(_seen_graphs(data, recipe), recipe.batch_size or GRAPHS)
     if recipe.inductive:
         raise ValueError(f"inductive is for data with many graphs; {data.name} is labelled by node")
@@ -131,7 +135,7 @@ def _sampled(recipe: Recipe, g: Graph, seed: int) -> Batches:
         length = recipe.walk_length or len(recipe.channels)
         per_batch = size * (length + 1)  # so that an epoch sees about as many nodes as there are
         return WalkBatches(g, size, length, num_batches=-(-g.num_nodes // per_batch), loss_on=recipe.loss_on or "all", seed=seed)
-    parts = min(recipe.num_parts or max(g.num_nodes // PART, 1), g.num_nodes)
+    parts = recipe.num_parts or max(g.num_nodes // PART, 1)
     return PartitionBatches(g, parts, parts_per_batch=recipe.parts_per_batch or 1, seed=seed)
 
 

@@ -18,7 +18,7 @@ from graphssl.files import check_free, next_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.listings import HIDDEN, LISTS, describe
 from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
-from graphssl.recipes.base import ONLY_FOR
+from graphssl.recipes.base import ONLY_FOR, TAKEN
 
 if TYPE_CHECKING:
     from graphssl.runs import Run
@@ -272,6 +272,9 @@ def _recipe_from(flags: Any, recipe: Recipe) -> Recipe:
     given = {name: getattr(flags, name) for name in type(recipe).model_fields if name not in HIDDEN}
     for name, encoders in ONLY_FOR.items():  # what the recipe says of its own encoder is nothing to another one
         if given["encoder"] not in encoders and given[name] == getattr(recipe, name):
+            given[name] = None
+    for name in {field for fields in TAKEN.values() for field in fields} - set(TAKEN[given["batches"]]):  # and of its own batches to others
+        if given["batches"] != recipe.batches and given[name] == getattr(recipe, name):
             given[name] = None
     changed = [name for name, value in given.items() if value != getattr(recipe, name)]
     source = f"{recipe.source}; changed: {', '.join(changed)}" if changed else recipe.source
