@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+CHECKED = 2**22  # numbers that all_finite looks at together
+
 
 class Pattern:
     """Where the non-zeros of a sparse matrix ``[R, C]`` stand, row by row, with its transpose found once.
@@ -195,6 +197,12 @@ def same_device(wanted: torch.device | str, device: torch.device) -> bool:
 def full(h: Tensor) -> Tensor:
     """Half-precision rows in float32; others as they are."""
     return h.float() if h.dtype in (torch.bfloat16, torch.float16) else h
+
+
+def all_finite(x: Tensor) -> bool:
+    """Whether no number is NaN or infinite, some rows at a time: at once it would take twice the size of ``x``, mapped or not."""
+    rows = max(1, CHECKED // max(1, x[:1].numel()))
+    return all(bool(part.isfinite().all()) for part in torch.split(x, rows)) if x.numel() else True
 
 
 def row_pointers(row: Tensor, num_rows: int) -> Tensor:

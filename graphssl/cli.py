@@ -30,8 +30,7 @@ usage: graphssl COMMAND ...
   evaluate RUN              score a run again, under any protocol or probe
   embed RUN --out FILE      embeddings of a run as .npy, .parquet or .safetensors
   finetune RUN DATASET      train the encoder of a run and a head on labels, beside the same network from scratch
-  semi infograph-star DATASET
-                            few labels, many graphs without, beside the same network on the labels alone
+  semi METHOD DATASET       few labels beside a method's loss on all nodes, or on all graphs (infograph-star)
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
   data convert DATA --out STORE
                             a graph as a store on disk, which is mapped and never read as a whole

@@ -18,8 +18,9 @@ from graphssl.cli import check_there, parse_seeds
 from graphssl.datasets.table import DATASETS, canonical, is_table
 from graphssl.files import MARK, check_free, next_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
-from graphssl.recipes import is_known, level_of
-from graphssl.supervised.options import SEMI_HIDDEN, Finetuning, semi_recipe
+from graphssl.recipes import Recipe, is_known, level_of
+from graphssl.recipes.base import ONLY_FOR
+from graphssl.supervised.options import SEMI_HIDDEN, Finetuning, Joining, joint_methods, joint_recipe, semi_recipe
 
 
 @dataclass
@@ -46,16 +47,16 @@ class Finetune:
 
 @dataclass
 class Semi:
-    """Train with few labels and many graphs without: METHOD is infograph-star; beside it the same network on the labels alone."""
+    """Train with few labels and many graphs or nodes without, and the same network on the labels alone beside it."""
 
-    method: Positional[Literal["infograph-star"]]
-    """InfoGraph* (Sun et al., 2020, arXiv:1908.01000)."""
+    method: Positional[str]
+    """Of graphs infograph-star (Sun et al., 2020, arXiv:1908.01000); of nodes any method whose loss is to stand beside that of labels."""
     dataset: Positional[str]
-    """Graph-level dataset by name, or a file or folder of one's own."""
+    """Dataset by name, or a file or folder of one's own."""
     root: str | None = None
     """Folder of the raw data (else GRAPHSSL_DATA, else a per-user cache)."""
     out: Path | None = None
-    """Run folder to write (else the next free runs/METHOD-DATASET-N)."""
+    """Run folder to write (else the next free runs/infograph-star-DATASET-N or runs/semi-METHOD-DATASET-N)."""
     seed: str = "0"
     """Seed, or several: 0..4 or 0,1,2."""
     force: bool = False
@@ -114,9 +115,17 @@ def semi(args: list[str]) -> int:
     """``graphssl semi``."""
     if len(args) < 2 or args[0].startswith("-") or args[1].startswith("-"):
         asked = any(a in ("-h", "--help") for a in args)
-        text = "usage: graphssl semi infograph-star DATASET [options]\n\nThe method and DATASET come first."
+        text = (
+            "usage: graphssl semi METHOD DATASET [options]\n\nMETHOD and DATASET come first. METHOD is infograph-star for many graphs, "
+            f"and for nodes of one graph {', '.join(joint_methods())}: graphssl semi bgrl cora --labels 0.1"
+        )
         print(text, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
+    return _star(args) if args[0].lower() == "infograph-star" else _joint(args)
+
+
+def _star(args: list[str]) -> int:
+    """Labels of graphs."""
     given = args[1]
     name = canonical(given) if given and is_known(given) else ""
     recipe = semi_recipe(molecules=DATASETS[name].molecules if name else is_table(given))
@@ -124,9 +133,11 @@ def semi(args: list[str]) -> int:
     recipe = read_options(recipe, flags)
     seeds = parse_seeds(flags.seed)
     dataset = _dataset(flags.dataset)
-    if (level := level_of(dataset)) != "graph":
-        raise ValueError(f"{flags.method} is for graph-level data, and {flags.dataset} is {level}-level")
-    out = flags.out or next_free(flags.method, dataset)
+    if level_of(dataset) != "graph":
+        raise ValueError(
+            f"infograph-star is for graph-level data, and {flags.dataset} is node-level; allowed there: {', '.join(joint_methods())}"
+        )
+    out = flags.out or next_free("infograph-star", dataset)
     check_free(out, force=flags.force)
     from graphssl.supervised.semi import semi_run
 
@@ -134,6 +145,29 @@ def semi(args: list[str]) -> int:
 
     def train(watcher: Any) -> dict[str, Any]:
         return semi_run(dataset, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher, columns=columns)
+
+    return tell(train, flags, out)
+
+
+def _joint(args: list[str]) -> int:
+    """Labels of nodes."""
+    dataset = args[1] if {"-h", "--help"} & set(args) else _dataset(args[1])
+    recipe, method = joint_recipe(args[0], dataset), args[0].lower()
+    options = flag_class(Semi, recipe, Joining(), TableOptions(), doc=f"{Semi.__doc__}\n\nRecipe: {recipe.source}.", hidden=SEMI_HIDDEN)
+    check_flags(args, options, f"semi {method}")
+    flags = tyro.cli(options, prog="graphssl semi", args=args)
+    recipe, numbers = recipe_from(recipe, flags), read_options(Joining(), flags)
+    seeds = parse_seeds(flags.seed)
+    out = flags.out or next_free(f"semi-{method}", dataset)
+    check_free(out, force=flags.force)
+    from graphssl.supervised.semi import joint_run
+
+    root, columns = flags.root and os.path.abspath(flags.root), table_options(flags)
+
+    def train(watcher: Any) -> dict[str, Any]:
+        return joint_run(
+            method, dataset, recipe, numbers, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher, columns=columns
+        )
 
     return tell(train, flags, out)
 
@@ -192,6 +226,16 @@ def read_options(numbers: BaseModel, flags: Any) -> Any:
     own = {f.name for f in fields(flags)}
     given = {name: getattr(flags, name) for name in type(numbers).model_fields if name in own}
     return type(numbers).model_validate({**numbers.model_dump(), **given})
+
+
+def recipe_from(recipe: Recipe, flags: Any) -> Recipe:
+    """The recipe with what the flags say; its source tells what was changed."""
+    for name, encoders in ONLY_FOR.items():  # what it says of its own encoder is nothing to another one
+        if flags.encoder not in encoders and getattr(flags, name) == getattr(recipe, name):
+            setattr(flags, name, None)
+    found: Recipe = read_options(recipe, flags)
+    changed = [name for name in type(recipe).model_fields if getattr(found, name) != getattr(recipe, name)]
+    return found.model_copy(update={"source": f"{recipe.source}; changed: {', '.join(changed)}"}) if changed else found
 
 
 def _parsed(own: type[Any], numbers: BaseModel, command: str, args: list[str], *, hidden: tuple[str, ...] = ()) -> Any:

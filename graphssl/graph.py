@@ -168,11 +168,16 @@ class Graph:
         return self.cached("node_ptr", self._find_node_ptr)
 
     @property
+    def float_type(self) -> torch.dtype:
+        """What is computed in: the features' float type, and float32 where that is a half-precision one."""
+        return torch.promote_types(self.x.dtype, torch.float32)
+
+    @property
     def weights(self) -> Tensor:
-        """Edge weights in the features' float type, ``[E]``; ones where the graph has none."""
+        """Edge weights in the graph's float type, ``[E]``; ones where the graph has none."""
         if self.edge_weight is None:
-            return torch.ones(self.num_edges, dtype=self.x.dtype, device=self.device)
-        return self.edge_weight.to(self.x.dtype)
+            return torch.ones(self.num_edges, dtype=self.float_type, device=self.device)
+        return self.edge_weight.to(self.float_type)
 
     def dense_x(self) -> Tensor:
         """The features as a dense tensor ``[N, F]``."""
@@ -428,7 +433,7 @@ class Graph:
 
     def _find_normalised(self) -> CSR:
         pattern, val = self._with_loops(self.pattern, self.edge_weight)
-        degree = pattern.counts.to(self.x.dtype) if val is None else val.new_zeros(self.num_nodes).scatter_add(0, pattern.row, val)
+        degree = pattern.counts.to(self.float_type) if val is None else val.new_zeros(self.num_nodes).scatter_add(0, pattern.row, val)
         scale = degree.clamp(min=0).rsqrt().where(degree > 0, 0)
         symmetric = self.has_symmetric_weights
         matrix = CSR(pattern, _scaled(pattern, val, scale), symmetric=symmetric)
@@ -446,7 +451,7 @@ class Graph:
     def _with_loops(self, pattern: Pattern, val: Tensor | None) -> tuple[Pattern, Tensor | None]:
         if val is None:
             return (self.looped() if pattern is self.pattern else add_self_loops(pattern)), None
-        return with_self_loops(pattern, val.to(self.x.dtype))
+        return with_self_loops(pattern, val.to(self.float_type))
 
 
 def _scaled(pattern: Pattern, val: Tensor | None, scale: Tensor) -> Tensor:

@@ -8,13 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from graphssl import __version__
+from graphssl.adjacency import all_finite
 from graphssl.batches import Batches, shard
+from graphssl.batches.epochs import Epochs
 from graphssl.building import encoder_config, make, make_batches
 from graphssl.datasets import Dataset, load
 from graphssl.datasets.splits import labelled_rows
@@ -209,6 +211,7 @@ def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, work: Wor
         z = embed(objective.encoder, data)
         result, start = Seed(seed), spread(z, data)
         result.untrained = _score(z, data, recipe, watcher, "untrained encoder")
+        del z  # not to be held while training
     else:
         result, start = seed_of(saved["result"]), saved["start"]
         watcher.stage(f"seed {seed} goes on from step {result.steps}")
@@ -242,7 +245,7 @@ def _steps(
     watcher: Watcher,
 ) -> None:
     """Go through the steps of a seed: history, watch for collapse, checkpoints."""
-    seen = watched(data, recipe)
+    seen = watched(data, recipe, steps.batches)
     with signals_wait() as signalled:
         for step in steps:
             result.epochs, result.steps, result.loss = step.epoch, step.number, float(step.loss)
@@ -276,10 +279,10 @@ def load_for(recipe: Recipe, dataset: str, root: str | None, options: Mapping[st
     return data.preprocess(recipe.features, rows=data.split.train if kept else None)
 
 
-def watched(data: Dataset, recipe: Recipe) -> Graph:
+def watched(data: Dataset, recipe: Recipe, batches: Batches) -> Graph:
     """What the watch for collapse embeds: the first training graph as it stands, some of many graphs, or a batch of what is sampled."""
     if data.level == "node" and recipe.batches != "whole":
-        return next(iter(make_batches(recipe, data)))  # type: ignore[call-overload, no-any-return]  # sampled batches are never one Graph
+        return cast(Epochs, batches).batch(0, 0)  # their place in the pass stays
     g = data.train_graphs[0]
     if data.level == "graph" and g.num_graphs > WATCHED:
         g = g.keep_graphs(torch.arange(0, g.num_graphs, -(-g.num_graphs // WATCHED)))
@@ -305,7 +308,7 @@ def spread(z: Tensor, data: Dataset) -> dict[str, float]:
 
 
 def _finite(z: Tensor) -> Tensor:
-    if not bool(z.isfinite().all()):
+    if not all_finite(z):
         raise TrainingDiverged("the embedding became NaN or infinite: lower lr or weight_decay, or clip gradients")
     return z
 

@@ -23,6 +23,7 @@ from graphssl.files import MARK, write_array
 from graphssl.recipes import DEFAULTS, Recipe
 
 FORMAT = 1
+BLOCK = 2**24  # bytes read at a time
 FILES = ("encoder.safetensors", "embeddings.npy", "history.csv")  # of each seed
 
 
@@ -158,4 +159,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    state = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):  # embeddings may be larger than memory
+            state.update(block)
+    return state.hexdigest()

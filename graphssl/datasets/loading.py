@@ -20,7 +20,8 @@ from graphssl.datasets.files import raw_folder, read
 from graphssl.datasets.folder import from_folder
 from graphssl.datasets.moleculenet import WITH_RDKIT, load_moleculenet
 from graphssl.datasets.ogb import load_ogb
-from graphssl.datasets.ogb_nodes import load_nodes, raw_above
+from graphssl.datasets.ogb_layouts import raw_above
+from graphssl.datasets.ogb_nodes import load_nodes
 from graphssl.datasets.own import Bundle, from_npz, from_object
 from graphssl.datasets.raw import Raw
 from graphssl.datasets.readers import DENSE_FROM

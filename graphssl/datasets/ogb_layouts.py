@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from graphssl.datasets import ogb_raw as raw
+from graphssl.datasets.table import DATASETS
 
 MARKS = ("edge.csv.gz", "data.npz", "num-node-dict.csv.gz")  # one of them is in the raw folder
 
@@ -50,6 +51,21 @@ class Layout(Protocol):
     def labels(self) -> np.ndarray:
         """``[N]`` int64 or ``[N, C]`` float32."""
         ...
+
+
+def raw_above(path: Path) -> Path | None:
+    """The folder that holds ``raw`` in OGB's layout for one large graph, where ``path`` is it or its ``raw``."""
+    for folder in (path, path.parent) if path.name == "raw" else (path,):
+        if any((folder / "raw" / mark).is_file() for mark in MARKS) and not (folder / "raw" / "graph-label.csv.gz").is_file():
+            return folder
+    return None
+
+
+def name_of(folder: Path) -> str:
+    """The set that a folder is called after, or the folder's own name."""
+    short = folder.name.removesuffix("_pyg").removesuffix("_dgl").replace("_", "-")
+    sets = (entry.name for entry in DATASETS.values() if entry.family == "ogbn")
+    return next((name for name in sets if name.lower() == short.lower()), folder.name)
 
 
 def layout_of(folder: Path, relation: str | None = None) -> Layout:

@@ -15,7 +15,7 @@ from graphssl.datasets import ogb_raw as raw
 from graphssl.datasets.dataset import Dataset
 from graphssl.datasets.download import download, master
 from graphssl.datasets.files import DatasetNotFound, cache_folder, roots
-from graphssl.datasets.ogb_layouts import MARKS, Layout, layout_of
+from graphssl.datasets.ogb_layouts import MARKS, Layout, layout_of, name_of, raw_above
 from graphssl.datasets.table import DATASETS, Entry, canonical
 
 logger = logging.getLogger(__name__)
@@ -91,14 +91,6 @@ def load_nodes(data: str | Path, root: str | Path | None = None, *, yes: bool = 
     return open_store(place).dataset()
 
 
-def raw_above(path: Path) -> Path | None:
-    """The folder that holds ``raw`` in OGB's layout for one large graph, where ``path`` is it or its ``raw``."""
-    for folder in (path, path.parent) if path.name == "raw" else (path,):
-        if any((folder / "raw" / mark).is_file() for mark in MARKS) and not (folder / "raw" / "graph-label.csv.gz").is_file():
-            return folder
-    return None
-
-
 def find(data: str | Path, root: str | Path | None = None, *, yes: bool = False) -> tuple[str, Path]:
     """The name of a set and the folder that has its ``raw``, downloaded where it is not there."""
     path = Path(data).expanduser()
@@ -106,7 +98,7 @@ def find(data: str | Path, root: str | Path | None = None, *, yes: bool = False)
         folder = raw_above(path)
         if folder is None:
             raise ValueError(f"{data} is no folder in the layout of an OGB node set: {_what_is_missing(path, MARKS)}")
-        return _known(folder), folder
+        return name_of(folder), folder
     entry = DATASETS[canonical(str(data))]
     if entry.family != "ogbn":
         raise ValueError(f"data must be one of {', '.join(LICENCES)} or a folder in the layout of one, got {str(data)!r}")
@@ -197,12 +189,6 @@ def _what_is_missing(folder: Path, marks: tuple[str, ...]) -> str:
             "Put the set's raw folder beside it, or delete the folder to get it anew"
         )
     return f"{folder} has no {one}" if folder.is_dir() else f"there is no folder {folder}"
-
-
-def _known(folder: Path) -> str:
-    """The set that a folder is called after, or the folder's own name."""
-    short = folder.name.removesuffix("_pyg").removesuffix("_dgl").replace("_", "-")
-    return next((name for name in LICENCES if name.lower() == short.lower()), folder.name)
 
 
 def _tell() -> Callable[[str, int, int | None], None]:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphssl.adjacency import all_finite
+
 
 @torch.no_grad()
 def diagnostics(z: Any, z2: Any = None, *, max_rows: int = 10_000, seed: int = 0) -> dict[str, float]:
@@ -104,7 +106,7 @@ def _dense(z: Any, name: str) -> Tensor:
     if h.layout != torch.strided or h.dim() != 2 or h.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(h.shape)} and layout {h.layout}; it must be dense, [N, D], and not empty")
     h = h if h.dtype == torch.float64 else h.float()
-    if not bool(torch.isfinite(h).all()):
+    if not all_finite(h):
         raise ValueError(f"{name} has values that are NaN or infinite; all must be finite")
     return h
 

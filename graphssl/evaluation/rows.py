@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import CSR, Pattern
+from graphssl.adjacency import CSR, Pattern, all_finite
 from graphssl.datasets.splits import Split
 
 
@@ -45,7 +45,7 @@ def embedding(z: Any) -> Tensor | CSR:
         if x.dim() != 2 or x.size(0) == 0:
             raise ValueError(f"z has shape {tuple(x.shape)}; it must be [N, D] with at least one row")
         z = values = x if x.is_floating_point() else x.to(torch.get_default_dtype())
-    if not bool(torch.isfinite(values).all()):
+    if not all_finite(values):
         raise ValueError(f"z has {int((~torch.isfinite(values)).sum())} values that are NaN or infinite; all must be finite")
     rows: Tensor | CSR = z
     return rows

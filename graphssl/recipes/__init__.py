@@ -158,22 +158,34 @@ def find_recipe(method: str, dataset: str) -> Recipe:
         return RECIPES[method][name]
     if level == "graph":
         return _graph_default(method, dataset, name)
-    if not name and (Path(dataset) / CARD).is_file():
-        return _for_store(method, Path(dataset))
+    if not name and (large := _one_large_graph(Path(dataset))) is not None:
+        return _for_size(method, *large)
     drawn = name and DATASETS[name].splits.startswith("20 random")
     return DEFAULTS[method].model_copy(update={"protocol": "random-10-10-80" if drawn else "fixed"})
 
 
-def _for_store(method: str, folder: Path) -> Recipe:
-    """The recipe of the set that a store was made from, where there is one; else a default that fits its size."""
-    from graphssl.store.format import read_card
+def _one_large_graph(folder: Path) -> tuple[str, int] | None:
+    """The set that a store, or a folder of OGB's raw files of one graph, is of, and its nodes; ``None`` where it is neither."""
+    if (folder / CARD).is_file():
+        from graphssl.store.format import read_card
 
-    card = read_card(folder)
-    known = RECIPES[method].get(canonical(card.name) if card.name in DATASETS else "")
+        card = read_card(folder)
+        return card.name, card.num_nodes
+    if not folder.is_dir():
+        return None
+    from graphssl.datasets.ogb_layouts import layout_of, name_of, raw_above
+
+    place = raw_above(folder)
+    return None if place is None else (name_of(place), layout_of(place).num_nodes)
+
+
+def _for_size(method: str, name: str, num_nodes: int) -> Recipe:
+    """The recipe of the set of that name, where there is one; else a default that fits the size."""
+    known = RECIPES[method].get(canonical(name) if name in DATASETS else "")
     if known is not None:
         return known
     changes: dict[str, object] = {"protocol": "fixed"}
-    if card.num_nodes >= LARGE_FROM:
+    if num_nodes >= LARGE_FROM:
         changes |= LARGE.get(method, {"batches": "partitions", "features": "none"})
     return DEFAULTS[method].model_copy(update=changes)
 
@@ -190,7 +202,7 @@ def level_of(dataset: str) -> str:
     """``node`` or ``graph``: what is labelled in a dataset of the table, or in the user's own file (by its kind)."""
     if is_known(dataset):
         return DATASETS[canonical(dataset)].level
-    return "node" if Path(dataset).suffix == ".npz" or (Path(dataset) / CARD).is_file() else "graph"
+    return "node" if Path(dataset).suffix == ".npz" or _one_large_graph(Path(dataset)) is not None else "graph"
 
 
 def _graph_default(method: str, dataset: str, name: str) -> Recipe:

@@ -19,7 +19,8 @@ FORMAT = 1
 HEADER = 128  # bytes before the numbers of a .npy file, whatever its shape, so that the shape can be filled in last
 BLOCK = 1 << 24  # bytes read at a time
 Floats = Literal["float32", "float16", "bfloat16"]
-UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+UNITS |= {letter + end: 1000 ** (k + 1) for k, letter in enumerate("kmgt") for end in ("", "b")}
 FLOATS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}  # bfloat16 as its bits, which NumPy has no type for
 
 

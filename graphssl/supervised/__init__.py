@@ -8,17 +8,19 @@ from graphssl.lazy import lazy
 
 if TYPE_CHECKING:
     from graphssl.supervised.infograph_star import InfoGraphStar, PairedBatches
+    from graphssl.supervised.joint import Joint
     from graphssl.supervised.labels import draw_labels
     from graphssl.supervised.loss import supervised_loss
     from graphssl.supervised.objective import Supervised
     from graphssl.supervised.tuning import Training, finetune, predict
 
-__all__ = ["InfoGraphStar", "PairedBatches", "Supervised", "Training", "draw_labels", "finetune", "predict", "supervised_loss"]
+__all__ = ["InfoGraphStar", "Joint", "PairedBatches", "Supervised", "Training", "draw_labels", "finetune", "predict", "supervised_loss"]
 
 __getattr__ = lazy(
     __name__,
     {
         "infograph_star": ("InfoGraphStar", "PairedBatches"),
+        "joint": ("Joint",),
         "labels": ("draw_labels",),
         "loss": ("supervised_loss",),
         "objective": ("Supervised",),

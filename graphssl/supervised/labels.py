@@ -85,12 +85,23 @@ def labelled_batches(data: Dataset, rows: Tensor, batch_size: int) -> Batches:
         g = data.graph.keep_graphs(rows)
         return GraphBatches(replace(g, y=data.y[rows]), batch_size, drop_last=True)
     sizes = [g.num_nodes for g in data.graphs]
-    y = torch.full_like(data.y, -1 if data.task == "classification" else torch.nan)
-    y[rows] = data.y[rows]
-    shown = [replace(g, y=part) for g, part in zip(data.graphs, torch.split(y, sizes), strict=True)]
+    shown = [replace(g, y=part) for g, part in zip(data.graphs, torch.split(seen_labels(data, rows), sizes), strict=True)]
     has = torch.zeros(data.num_rows, dtype=torch.bool)
     has[rows] = True
     return [g for g, part in zip(shown, torch.split(has, sizes), strict=True) if bool(part.any())]
+
+
+def seen_labels(data: Dataset, rows: Tensor) -> Tensor:
+    """Labels of all rows of a dataset, ``[R]`` or ``[R, K]``, of which only those of ``rows`` are known (-1 or NaN: unknown).
+
+    Example:
+        >>> from graphssl import load
+        >>> seen_labels(load("karate"), torch.tensor([1, 2]))[:4]
+        tensor([-1,  1,  1, -1])
+    """
+    y = torch.full_like(data.y, -1 if data.task == "classification" else torch.nan)
+    y[rows] = data.y[rows]
+    return y
 
 
 class Cycled:

@@ -88,23 +88,39 @@ class Supervised(Objective):
     def forward(self, g: Graph) -> Tensor:
         if g.y is None:
             raise ValueError("the batch has no labels y, which supervised training needs")
-        y = g.y[: g.num_seeds] if self.level == "node" else g.y
+        return self.loss(g, g.y[: g.num_seeds] if self.level == "node" else g.y)
+
+    def loss(self, g: Graph, y: Tensor) -> Tensor:
+        """The loss against labels ``y``, a row a graph, or a node that counts, wherever they are from."""
         if self.task == "regression":
             y = (y - self.mean) / self.std
-        return supervised_loss(self._outputs(g), y, self.task, error=self.error)
+        return supervised_loss(self._outputs(self._embedded(g)), y, self.task, error=self.error)
 
     def predict(self, g: Graph) -> Tensor:
         """Logits, or targets in their own units, ``[n, K]``: a row a graph, or a node."""
-        out = self._outputs(g)
+        return self.read(self._embedded(g))
+
+    def read(self, z: Tensor) -> Tensor:
+        """:meth:`predict` from embeddings ``[n, D]`` on."""
+        out = self._outputs(z)
         return out * self.std + self.mean if self.task == "regression" else out
 
-    def _outputs(self, g: Graph) -> Tensor:
-        z = self.graphs(g) if self.level == "graph" else self.nodes(g)  # [n, D]
+    def _embedded(self, g: Graph) -> Tensor:
+        return self.graphs(g) if self.level == "graph" else self.nodes(g)
+
+    def _outputs(self, z: Tensor) -> Tensor:
         return self.head(F.dropout(z, self.dropout, self.training))  # type: ignore[no-any-return]
 
 
 def supervise(
-    encoder: GNN, data: Dataset, rows: Tensor, *, dropout: float = 0.0, error: Error | None = None, freeze: bool = False
+    encoder: GNN,
+    data: Dataset,
+    rows: Tensor,
+    *,
+    dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    error: Error | None = None,
+    freeze: bool = False,
 ) -> Supervised:
     """A :class:`Supervised` for the labels of a dataset, the head drawn from torch's global generator.
 
@@ -113,6 +129,7 @@ def supervise(
         data: says what is predicted.
         rows: ``[n]`` training rows, from which the scale of a regression's targets is taken.
         dropout: on the embedding, and on the input of each layer of the encoder but the first, in place of what it was trained with.
+        input_dropout: on the input of the encoder's first layer, likewise.
         error: of a regression; without it ``l1`` where the metric is ``mae``, else ``mse``.
         freeze: train the head alone.
 
@@ -126,7 +143,7 @@ def supervise(
         mean, std = _scale(data, rows)
     for part in encoder.modules():
         if not freeze and isinstance(part, GNN):
-            part.dropout, part.input_dropout = dropout, 0.0
+            part.dropout, part.input_dropout = dropout, input_dropout
     error = error or ("l1" if data.metric == "mae" else "mse")
     return Supervised(
         encoder, data.task, data.num_classes, dropout=dropout, error=error, mean=mean, std=std, level=data.level, freeze=freeze

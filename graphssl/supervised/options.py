@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from graphssl.recipes import Recipe
+from graphssl.recipes import DEFAULTS, Recipe, find_recipe, level_of, levels, nearest
 from graphssl.recipes.base import Activation
 
 LabelShare = Annotated[float, Field(gt=0, le=1)]
@@ -98,3 +98,59 @@ def semi_recipe(*, molecules: bool) -> SemiRecipe:
         ('gine', 'gin')
     """
     return SemiRecipe(encoder="gine", input=64, readout="mean") if molecules else SemiRecipe()
+
+
+class Joining(BaseModel):
+    """What a training on labels with a method beside them takes, besides the method's recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    labels: LabelShare = 1.0
+    """Share of the train rows whose labels are seen."""
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the method's loss beside that of the labels."""
+    error: Literal["mse", "l1"] | None = None
+    """Loss of a regression; l1 where the metric is mae, else mse."""
+    val_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs between two looks at validation, each a pass over the whole graph without a gradient; the last epoch is always looked at."""
+
+
+BESIDE: dict[str, dict[str, Any]] = {  # what changes in a recipe where the method's loss stands beside that of labels
+    "bgrl": {
+        "drop_edges": (0.2, 0.2),
+        "mask_features": (0.4, 0.4),
+        "mask": "entry",
+        "target_init": "copy",
+        "source": "views and start of the target as in DeepMind's entry to OGB-LSC (Addanki et al., 2021, arXiv:2107.09422)",
+    }
+}
+EPOCHS = 300  # where a recipe stops by its training loss, which says nothing here
+
+
+def joint_methods() -> list[str]:
+    """The methods that can stand beside labels: those for node-level data."""
+    return [name for name in sorted(DEFAULTS) if "node" in levels(name)]
+
+
+def joint_recipe(method: str, dataset: str) -> Recipe:
+    """The recipe of a method on a node-level dataset, as a loss beside that of the labels.
+
+    Example:
+        >>> recipe = joint_recipe("bgrl", "cora")
+        >>> recipe.mask, recipe.mask_features, recipe.epochs
+        ('entry', (0.4, 0.4), 300)
+
+    Raises:
+        ValueError: another method, or a dataset at graph level.
+    """
+    if method.lower() not in (allowed := joint_methods()):
+        raise nearest("method", method, ["infograph-star", *allowed])
+    if level_of(dataset) != "node":
+        raise ValueError(f"semi {method} is for node-level data, and {dataset} is graph-level, where semi infograph-star does it")
+    recipe = find_recipe(method, dataset)
+    changes = dict(BESIDE.get(method.lower(), {}))
+    if "source" in changes:
+        changes["source"] = f"{recipe.source}; {changes['source']}"
+    if recipe.patience is not None:
+        changes |= {"patience": None, "epochs": min(recipe.epochs, EPOCHS)}
+    return recipe.model_copy(update={**changes, "reported": ()})

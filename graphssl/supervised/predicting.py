@@ -22,7 +22,7 @@ from graphssl.datasets.tables import INVALID, smiles_name
 from graphssl.files import written
 from graphssl.graph import Graph
 from graphssl.supervised.models import Predictor
-from graphssl.supervised.tuning import PASS, predict
+from graphssl.supervised.tuning import CHUNK, PASS, predict
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,13 +147,13 @@ def write_rows(path: Path, data: Dataset, split: Split, seen: Tensor, columns: S
         for row in getattr(split, name).tolist():
             part[row] = name
     shown_rows = set(seen.tolist())
-    numbers = values.tolist()
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "id", "part", "label_seen", *columns])
-        for i in range(data.num_rows):
-            row = i if data.row_id is None else int(data.row_id[i])
-            writer.writerow([row, data.ids[i] if data.ids else "", part[i], int(i in shown_rows), *map(number, numbers[i])])
+        for start in range(0, data.num_rows, CHUNK):
+            for i, numbers in enumerate(values[start : start + CHUNK].tolist(), start):
+                row = i if data.row_id is None else int(data.row_id[i])
+                writer.writerow([row, data.ids[i] if data.ids else "", part[i], int(i in shown_rows), *map(number, numbers)])
 
 
 def number(value: float) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphssl.batches import Batches, GraphBatches
 from graphssl.datasets import Dataset, Split
+from graphssl.embedding import embed
 from graphssl.encoders import GNN
 from graphssl.evaluation.metrics import best_of, measurable, measure
 from graphssl.graph import Graph
@@ -23,6 +24,7 @@ from graphssl.supervised.objective import Supervised, supervise
 from graphssl.training import Step, snapshot, train
 
 PASS = 512  # graphs a forward pass when predicting
+CHUNK = 65_536  # nodes whose embeddings the head reads at a time
 OnStep = Callable[[Step], None]
 
 
@@ -104,7 +106,14 @@ def finetune(
     rows = draw_labels(data.y, split.train, label_fraction, task=data.task, seed=seed)
     with seeded(seed_for("head", seed)):
         objective = supervise(copy.deepcopy(encoder), data, rows, dropout=dropout, error=error, freeze=freeze)
-    options = {"epochs": epochs, "lr": lr, "weight_decay": weight_decay, "optimizer": optimizer, "schedule": schedule, "seed": seed}
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "seed": seed,
+    }
     return fit_best(objective, labelled_batches(data, rows, batch_size), objective, data, split, rows=rows, on_step=on_step, **options)
 
 
@@ -116,13 +125,20 @@ def fit_best(
     split: Split,
     *,
     rows: Tensor,
+    val_every: int = 1,
     on_step: OnStep | None = None,
     **options: Any,
 ) -> Training:
     """Train ``objective``, of which ``supervised`` predicts, and keep its state at the best epoch on the validation rows.
 
-    ``options`` are those of :func:`graphssl.train`; ``rows`` are the training rows whose labels the batches carry.
+    ``options`` are those of :func:`graphssl.train`; ``rows`` are the training rows whose labels are seen. Validation is looked at every
+    ``val_every`` epochs and after the last: a pass over all graphs that hold validation rows, layer by layer where they are large.
+
+    Raises:
+        ValueError: ``val_every`` below 1.
     """
+    if val_every < 1:
+        raise ValueError(f"val_every must be at least 1, got {val_every}")
     watch = _Watch(supervised, data, split)
     total: list[Tensor] = []
     losses: list[float] = []
@@ -133,7 +149,7 @@ def fit_best(
         if step.number % len(batches) == 0:
             losses.append(float(torch.stack(total).mean()))
             total.clear()
-            watch.look()
+            watch.after(len(losses), skip=len(losses) % val_every > 0 and step.number < step.total)
     everything, last = graphs_of(data), snapshot(supervised)
     predictions = predict(supervised, everything)
     test_last = score_rows(data, split.test, predictions)
@@ -158,30 +174,28 @@ def fit_best(
 
 
 class _Watch:
-    """The validation metric after each epoch, and the state at the best one."""
+    """The validation metric after epochs that are looked at, and the state at the best one."""
 
     def __init__(self, supervised: Supervised, data: Dataset, split: Split) -> None:
         self.supervised, self.data, self.rows = supervised, data, split.val
-        self.graphs = list(graphs_of(data, split.val)) if len(split.val) else []
-        self.values: list[float | None] = []
-        self.found: list[float] = []  # by which the epoch is chosen
+        self.graphs, self.places = holding(data, split.val) if len(split.val) else ([], split.val)
+        self.values: list[float | None] = []  # of each epoch
+        self.found: list[float] = []  # of those looked at, by which one is chosen
         self.by = data.metric if measurable(data.metric, data.y[split.val]) else "loss"
         self.best = 0  # epoch, from 1
         self.state: dict[str, Tensor] | None = None
 
-    def look(self) -> None:
-        """After an epoch."""
-        if not self.graphs:
+    def after(self, epoch: int, *, skip: bool = False) -> None:
+        """After an epoch, from 1; look at it, but for ``skip``."""
+        if skip or not self.graphs:
             self.values.append(None)
             return
-        predictions = predict(self.supervised, self.graphs)
-        if self.data.level == "node":
-            predictions = predictions[self.rows]
+        predictions = predict(self.supervised, self.graphs)[self.places]
         truth = self.data.y[self.rows]
         self.values.append(measure(self.data.metric, truth, predictions) if self.by != "loss" else None)
         self.found.append(self.values[-1] if self.values[-1] is not None else self._loss(predictions, truth))
         if best_of("rmse" if self.by == "loss" else self.by, self.found) + 1 == len(self.found):
-            self.best, self.state = len(self.found), snapshot(self.supervised)
+            self.best, self.state = epoch, snapshot(self.supervised)
 
     def _loss(self, predictions: Tensor, truth: Tensor) -> float:
         return float(supervised_loss(predictions, truth.to(predictions.dtype) if truth.is_floating_point() else truth, self.data.task))
@@ -189,11 +203,17 @@ class _Watch:
 
 @torch.no_grad()
 def predict(objective: Supervised, graphs: Iterable[Graph]) -> Tensor:
-    """Logits, or targets in their own units, of all graphs (or nodes) in evaluation mode, ``[n, K]`` float32 on the CPU."""
+    """Logits, or targets in their own units, of all graphs (or nodes) in evaluation mode, ``[n, K]`` float32 on the CPU.
+
+    Nodes are embedded as :func:`graphssl.embed` does it: graphs too large for a pass as a whole go layer by layer.
+    """
     device = next(objective.parameters()).device
     modes = [(part, part.training) for part in objective.modules()]
     objective.eval()
     try:
+        if objective.level == "node":
+            z = embed(objective.encoder, graphs)  # [n, D]
+            return torch.cat([objective.read(part.to(device)).float().cpu() for part in z.split(CHUNK)])  # type: ignore[no-untyped-call]
         return torch.cat([objective.predict(g.to(device)).float().cpu() for g in graphs])
     finally:
         for part, mode in modes:
@@ -206,6 +226,25 @@ def graphs_of(data: Dataset, rows: Tensor | None = None) -> Iterable[Graph]:
         return data.graphs
     g = data.graph if rows is None else data.graph.keep_graphs(rows)
     return GraphBatches(replace(g, y=None), PASS, shuffle=False)
+
+
+def holding(data: Dataset, rows: Tensor) -> tuple[list[Graph], Tensor]:
+    """The graphs that hold some rows ``[n]``, and the rows' places ``[n]`` among what :func:`predict` gives of these alone.
+
+    Example:
+        >>> from graphssl import load
+        >>> graphs, places = holding(load("karate"), torch.tensor([3, 5]))
+        >>> len(graphs), places
+        (1, tensor([3, 5]))
+    """
+    if data.level == "graph":
+        return list(graphs_of(data, rows)), torch.arange(len(rows))
+    offsets = torch.tensor(data.node_offsets)
+    which = torch.bucketize(rows, offsets, right=True) - 1  # [n] graph of each row
+    held, place = which.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    sizes = offsets.diff()[held]
+    starts = sizes.cumsum(0) - sizes
+    return [data.graphs[i] for i in held.tolist()], rows - offsets[which] + starts[place]
 
 
 def score_rows(data: Dataset, rows: Tensor, predictions: Tensor) -> float | None:

@@ -1,0 +1,103 @@
+"""A supervised loss with a self-supervised one beside it, over one encoder."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from graphssl.datasets import Dataset
+from graphssl.graph import Graph
+from graphssl.objectives.base import Objective
+from graphssl.supervised.infograph_star import statistics_kept
+from graphssl.supervised.labels import seen_labels
+from graphssl.supervised.objective import Supervised
+
+
+class Joint(Objective):
+    r"""Labels of some nodes, and an objective over all of them as an auxiliary loss: ``L = L_supervised + weight * L_auxiliary``.
+
+    With :class:`graphssl.BGRL` this is the semi-supervised setting of Thakoor et al., 2022, arXiv:2102.06514, on MAG240M. Both losses go
+    through one encoder; the supervised one sees a batch as it is, the auxiliary one makes its own views of it. The labels are looked up
+    by the batch's ``node_id``, so that any batches of the large graph will do, whole, sampled or cut. The supervised part is a mean over
+    the rows of the batch that count and have a known label, and 0 in a batch without any.
+
+    Batch norm in the encoder keeps to the statistics of batches as they are: those of the views would be wrong for predictions.
+
+    Args:
+        supervised: at node level.
+        auxiliary: any objective over the same encoder.
+        y: labels of all nodes of the graph that batches are taken from, ``[N]`` or ``[N, K]``; -1 or NaN is unknown. They are no part of
+            the ``state_dict``.
+        weight: of the auxiliary loss; with 0 it is not computed, and all is as in supervised training alone.
+
+    Raises:
+        ValueError: a negative weight, two encoders, labels of graphs, or ``y`` of another shape than the task's.
+
+    Example:
+        >>> from graphssl import BGRL, GCN, DropEdges
+        >>> g = Graph.of((torch.eye(4), torch.tensor([[0, 1, 2, 1, 2, 3], [1, 2, 3, 0, 1, 2]])))
+        >>> encoder = GCN(4, [8, 8])
+        >>> supervised = Supervised(encoder, "classification", 2, level="node")
+        >>> objective = Joint(supervised, BGRL(encoder, views=(DropEdges(0.5),) * 2), torch.tensor([0, -1, -1, 1]))
+        >>> objective(g).isfinite().item()
+        True
+
+    Deviation:
+        The paper draws ten unlabelled nodes for each labelled one into a batch; here batches are those of the auxiliary objective, and
+        labels come as they fall.
+    """
+
+    mean_over = None  # two means, over different rows
+    y: Tensor
+
+    def __init__(self, supervised: Supervised, auxiliary: Objective, y: Tensor, *, weight: float = 1.0) -> None:
+        super().__init__()
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"weight must be 0 or more, got {weight}")
+        if supervised.level != "node":
+            raise ValueError(f"supervised must be for labels of nodes, got level {supervised.level!r}")
+        if auxiliary.encoder is not supervised.encoder:
+            raise ValueError("auxiliary must train the encoder of supervised, got another one")
+        wanted = () if supervised.task == "classification" else (supervised.head.out_features,)
+        if y.dim() != 1 + len(wanted) or y.shape[1:] != wanted:
+            raise ValueError(f"y must be {['N', *wanted]} for task {supervised.task}, got shape {tuple(y.shape)}".replace("'", ""))
+        self.encoder, self.supervised, self.auxiliary, self.weight = supervised.encoder, supervised, auxiliary, weight
+        self.register_buffer("y", y, persistent=False)
+
+    def forward(self, g: Graph) -> Tensor:
+        loss = self.supervised.loss(g, self.labels_of(g))
+        if self.weight:
+            with statistics_kept(self.encoder):
+                loss = loss + self.weight * self.auxiliary(g)
+        return loss
+
+    def labels_of(self, g: Graph) -> Tensor:
+        """Labels of the rows of a batch that count, ``[S]`` or ``[S, K]``.
+
+        Raises:
+            ValueError: the batch does not say which nodes it holds, and is not the whole graph.
+        """
+        if g.node_id is not None:
+            return self.y[g.node_id[: g.num_seeds]]
+        if g.num_nodes != len(self.y):
+            raise ValueError(f"the batch must say by node_id which of the {len(self.y)} nodes it holds, got {g.num_nodes} nodes without")
+        return self.y[: g.num_seeds]
+
+    def after_step(self, progress: float) -> None:
+        if self.weight:
+            self.auxiliary.after_step(progress)
+
+    def after_epoch(self, progress: float) -> None:
+        if self.weight:
+            self.auxiliary.after_epoch(progress)
+
+
+def training_labels(data: Dataset, rows: Tensor) -> Tensor:
+    """:func:`seen_labels` of the nodes that batches for training are taken from: the train graphs', one after another."""
+    y = seen_labels(data, rows)
+    if data.parts is None:
+        return y
+    parts = torch.split(y, [g.num_nodes for g in data.graphs])  # type: ignore[no-untyped-call]
+    return torch.cat([part for part, of in zip(parts, data.parts, strict=True) if of == "train"])
