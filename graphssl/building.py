@@ -130,6 +130,8 @@ def _sampled(recipe: Recipe, g: Graph, seed: int) -> Batches:
     if recipe.batches == "neighbours":
         return NeighbourBatches(g, fan_out, size, loss_on=recipe.loss_on or "seeds", seed=seed)
     if recipe.batches == "egos":
+        if len(set(fan_out)) > 1:
+            raise ValueError(f"fan_out must be the same number for each hop with batches egos, got {list(fan_out)}")
         return EgoBatches(g, size, hops=len(fan_out), fan_out=fan_out[0], loss_on=recipe.loss_on or "seeds", seed=seed)
     if recipe.batches == "walks":
         length = recipe.walk_length or len(recipe.channels)

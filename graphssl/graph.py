@@ -132,6 +132,10 @@ class Graph:
         self.__dict__["edge_index"] = index
         return index
 
+    def __repr__(self) -> str:
+        names = ("num_nodes", "num_edges", "num_features", "num_graphs")
+        return f"Graph({', '.join(f'{name}={getattr(self, name)}' for name in names)})"
+
     # ------------------------------------------------------------------ sizes
 
     @property

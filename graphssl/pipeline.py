@@ -40,6 +40,8 @@ OPTIONS = ("epochs", "lr", "weight_decay", "optimizer", "warmup", "schedule", "p
 CONTRASTS = ("adgcl", "infograph", "joao", "mvgrl", "simgrace")  # with the graphs that their own process has
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
+Ready = dict[int, Graph | Batches]  # batches of seeds that are made already
+
 
 class Watcher:
     """What a run tells as it goes; every method may be left as it is."""
@@ -91,7 +93,8 @@ def run(
     with in_turn():
         data = load_for(recipe, dataset, root, options)
     recipe = _for_task(recipe, data, dataset)
-    ranks = _ranks(_batches(recipe, data, seeds[0]), recipe, method)  # refuse before anything is scored
+    ready: Ready = {seeds[0]: _batches(recipe, data, seeds[0])}  # refuse before anything is scored
+    ranks = _ranks(ready[seeds[0]], recipe, method)
     identity = {
         "method": method,
         "dataset": dataset,
@@ -104,7 +107,7 @@ def run(
     done: list[Seed] = []
     with work.opened(resume=resume):
         if here.rank:
-            return _follow(method, recipe, data, seeds, work)
+            return _follow(method, recipe, data, seeds, work, ready)
         if not _scored(data, recipe):
             watcher.warn(f"{data.name} has too few labels for a split: it is trained and embedded, and not scored")
         try:
@@ -112,7 +115,7 @@ def run(
             for seed in seeds:
                 found = work.finished(seed)
                 if found is None:
-                    _train_seed(method, recipe, data, seed, work, watcher, done)
+                    _train_seed(method, recipe, data, seed, work, watcher, done, ready)
                 else:
                     done.append(found)
                 if done[-1].interrupted:
@@ -176,21 +179,22 @@ def _ranks(batches: Graph | Batches, recipe: Recipe, method: str) -> dict[str, A
     return {"ranks": {"size": here.size, "backend": here.backend, "batch_per_rank": share, "norm_statistics": norm, "negatives": others}}
 
 
-def _begun(method: str, recipe: Recipe, data: Dataset, seed: int, work: Work) -> tuple[Training, dict[str, Any] | None]:
+def _begun(method: str, recipe: Recipe, data: Dataset, seed: int, work: Work, ready: Ready) -> tuple[Training, dict[str, Any] | None]:
     """The steps of a seed, from its last checkpoint where there is one, and what was saved beside them."""
+    batches = ready.pop(seed) if seed in ready else _batches(recipe, data, seed)  # a large graph takes minutes to cut
     with seeded(seed):
         objective = make(method, recipe, data.num_features, data.num_edge_features)
     options = {name: getattr(recipe, name) for name in OPTIONS}
-    steps = train(objective, _batches(recipe, data, seed), seed=seed, device=world().device, **options)
+    steps = train(objective, batches, seed=seed, device=world().device, **options)
     return steps, work.restore(steps, seed)
 
 
-def _follow(method: str, recipe: Recipe, data: Dataset, seeds: Sequence[int], work: Work) -> dict[str, Any]:
+def _follow(method: str, recipe: Recipe, data: Dataset, seeds: Sequence[int], work: Work, ready: Ready) -> dict[str, Any]:
     """The part of all processes but the first: the steps of each seed."""
     for seed in seeds:
         if work.finished(seed) is not None:
             continue
-        steps, _ = _begun(method, recipe, data, seed, work)
+        steps, _ = _begun(method, recipe, data, seed, work, ready)
         with signals_wait() as signalled:
             for _ in steps:
                 due, number = agreed(False, signalled())
@@ -203,9 +207,11 @@ def _follow(method: str, recipe: Recipe, data: Dataset, seeds: Sequence[int], wo
     return {}
 
 
-def _train_seed(method: str, recipe: Recipe, data: Dataset, seed: int, work: Work, watcher: Watcher, done: list[Seed]) -> None:
+def _train_seed(
+    method: str, recipe: Recipe, data: Dataset, seed: int, work: Work, watcher: Watcher, done: list[Seed], ready: Ready
+) -> None:
     """Train, save and score one seed, from its last checkpoint where there is one; it is ``done`` once it is saved."""
-    steps, saved = _begun(method, recipe, data, seed, work)
+    steps, saved = _begun(method, recipe, data, seed, work, ready)
     objective = steps.trainer.objective
     if saved is None:
         z = embed(objective.encoder, data)

@@ -8,10 +8,12 @@ import torch
 from checks import close
 from torch import Tensor
 
+from graphssl import adjacency
 from graphssl.adjacency import (
     CSR,
     Pattern,
     add_self_loops,
+    all_finite,
     gather_rows,
     matmul,
     max_neighbours,
@@ -270,3 +272,14 @@ def test_a_second_derivative_is_refused_and_not_dropped() -> None:
     (slope,) = torch.autograd.grad((CSR(pattern) @ h).square().sum(), h, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (7,), (10, 3), (5, 0)])
+def test_all_numbers_are_looked_at(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adjacency, "CHECKED", 4)  # many pieces
+    x = torch.ones(shape)
+    assert all_finite(x)
+    for i in range(x.numel()):
+        for bad in (float("nan"), float("-inf")):
+            spoilt = x.flatten().index_fill(0, torch.tensor([i]), bad).view(shape)
+            assert not all_finite(spoilt)

@@ -345,3 +345,25 @@ def test_relabelling_law_itself(kind: str) -> None:
     order = torch.arange(g.num_nodes).flip(0) if g.graph_id is None else torch.arange(g.num_nodes)
     a = g.summed().to_dense()
     close(relabelled(g, order).summed().to_dense(), a[order][:, order])
+
+
+# ---------------------------------------------------------------------- half precision, and graphs too large to be printed
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_matrices_of_half_precision_graphs_are_in_float32(dtype: torch.dtype) -> None:
+    hub = torch.stack([torch.arange(1, 1000), torch.zeros(999, dtype=torch.long)])  # a degree that bfloat16 cannot hold
+    g = Graph.of((torch.rand(1000, 2), torch.cat([hub, hub.flip(0)], 1))).with_weights(torch.rand(1998))
+    half = g.with_x(g.x.to(dtype))
+    half = Graph.of_pattern(half.x, half.pattern, half.edge_weight, undirected=False)
+    for name in ("averaged", "normalised"):
+        left, right = (getattr(graph, name)().values() for graph in (g, half))
+        assert torch.equal(left, right)
+    assert torch.equal(half.looped_weights(), g.looped_weights())
+
+
+def test_to_print_a_graph_does_not_make_its_edges() -> None:
+    g = Graph.of((X, EDGES))
+    g = Graph.of_pattern(g.x, g.pattern, undirected=False)
+    assert repr(g) == "Graph(num_nodes=3, num_edges=4, num_features=2, num_graphs=1)"
+    assert "edge_index" not in vars(g)

@@ -22,6 +22,8 @@ import pytest
 import torch
 
 from benchmarks.generate import generate
+from graphssl import recipes
+from graphssl.cli import main
 from graphssl.datasets import DATASETS, Dataset, DatasetNotFound, load
 from graphssl.datasets import download as downloads
 from graphssl.datasets import ogb_raw as raw
@@ -29,6 +31,7 @@ from graphssl.datasets.download import download, master
 from graphssl.datasets.ogb_nodes import LICENCES, NodeSet, open_source
 from graphssl.datasets.table import canonical
 from graphssl.evaluation.metrics import measure
+from graphssl.recipes import find_recipe, level_of
 
 N, E = 30, 80
 
@@ -542,3 +545,14 @@ def test_load_downloads_what_is_not_there(server: Server, tmp_path: Path, monkey
     assert (tmp_path / "root/ogb/ogbn_arxiv/raw/edge.csv.gz").is_file()
     with pytest.raises(DatasetNotFound, match=r"holds no raw/data\.npz.*Unpack https://.*papers100M-bin\.zip"):
         load("ogbn-papers100M", tmp_path / "root")
+
+
+def test_a_raw_folder_is_trained_on_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, own = made("ogbn-products", tmp_path), made("ogbn-products", tmp_path, "mine")
+    assert {level_of(str(path)) for path in (named, named / "raw", own)} == {"node"}
+    assert find_recipe("bgrl", str(named)) == find_recipe("bgrl", "ogbn-products")
+    assert find_recipe("bgrl", str(own)).batches == "whole"
+    monkeypatch.setattr(recipes, "LARGE_FROM", N)
+    assert find_recipe("bgrl", str(own)).batches == "partitions"
+    options = ["--epochs", "1", "--channels", "4", "--hidden", "4", "--num-parts", "2", "--quiet"]
+    assert main(["train", "bgrl", str(own), *options, "--out", str(tmp_path / "run")]) == 0

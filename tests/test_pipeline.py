@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 import graphssl.pipeline as pipeline
 from graphssl import DGI, Graph, embed, evaluate, fit, load, load_run, seeded
-from graphssl.building import make
+from graphssl.building import make, make_batches
+from graphssl.datasets import Dataset
 from graphssl.pipeline import Watcher, run
 from graphssl.recipes import DEFAULTS, Recipe, find_recipe
 from graphssl.scoring import reevaluate
@@ -54,6 +56,37 @@ def names(folder: Path) -> list[str]:
 
 
 SEED = ["embeddings.npy", "encoder.safetensors", "history.csv"]
+
+
+def test_a_large_graph_is_cut_once_a_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(recipe: Recipe, data: Dataset, seed: int = 0) -> Any:
+        made.append(seed)
+        return make_batches(recipe, data, seed)
+
+    monkeypatch.setattr(pipeline, "make_batches", counted)
+    run("bgrl", "karate", small("bgrl", hidden=4, batches="partitions", num_parts=3), out=tmp_path / "run", seeds=(1, 2))
+    assert made == [1, 2]
+
+
+def test_no_embedding_is_held_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Looking(Told):
+        def step(self, seed: int, step: Step) -> None:
+            super().step(seed, step)
+            assert untrained[0]() is None
+
+    untrained: list[weakref.ref[Tensor]] = []
+
+    def embedded(*args: Any, **options: Any) -> Tensor:
+        z = embed(*args, **options)
+        untrained.append(weakref.ref(z))
+        return z
+
+    monkeypatch.setattr(pipeline, "embed", embedded)
+    told = Looking()
+    run("dgi", "karate", small(), out=tmp_path / "run", watcher=told)
+    assert told.steps
 
 
 def test_a_run_tells_how_it_goes(tmp_path: Path) -> None:

@@ -494,7 +494,7 @@ def test_memory_must_be_a_size(memory: str | int, tmp_path: Path) -> None:
 
 
 def test_sizes_are_read() -> None:
-    assert [as_bytes(text) for text in ("4GB", "4gib", "0.5 MB", "17", 17)] == [4 * 10**9, 2**32, 500_000, 17, 17]
+    assert [as_bytes(text) for text in ("4GB", "4G", "4gib", "0.5 MB", "17", 17)] == [4 * 10**9, 4 * 10**9, 2**32, 500_000, 17, 17]
 
 
 def test_what_stands_there_is_replaced_only_where_it_is_a_store(tmp_path: Path) -> None:
