@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 KINDS: dict[str, list[str]] = {
-    "neighbours": ["--batches", "neighbours", "--fan-out", "5", "5", "--batch-size", "1024"],
+    "neighbours": ["--batches", "neighbours", "--fan-out", "5", "5", "--batch-size", "1024", "--norm", "layer"],
     "partitions": ["--batches", "partitions", "--num-parts", "12"],
 }
 SMALL = ["--channels", "64", "64", "--hidden", "64", "--epochs", "6", "--features", "none", "--quiet", "--save-every", "0.5"]

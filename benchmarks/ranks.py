@@ -18,7 +18,7 @@ from typing import Any
 
 OPTIONS = [
     *("--batches", "neighbours", "--fan-out", "5", "5", "--batch-size", "1024"),
-    *("--channels", "128", "128", "--hidden", "128", "--norm-momentum", "0.1", "--features", "none", "--lr", "1e-3"),
+    *("--channels", "128", "128", "--hidden", "128", "--norm", "layer", "--features", "none", "--lr", "1e-3"),
     *("--protocol", "low-label-20", "--quiet"),
 ]
 

@@ -70,6 +70,12 @@ def test_a_large_graph_is_cut_once_a_seed(tmp_path: Path, monkeypatch: pytest.Mo
     assert made == [1, 2]
 
 
+def test_egos_take_one_fan_out(tmp_path: Path) -> None:
+    recipe = small("bgrl", hidden=4, batches="egos", fan_out=(3, 2))
+    with pytest.raises(ValueError, match=r"fan_out must be the same number for each hop with batches egos, got \[3, 2\]"):
+        run("bgrl", "karate", recipe, out=tmp_path / "run")
+
+
 def test_no_embedding_is_held_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Looking(Told):
         def step(self, seed: int, step: Step) -> None:
