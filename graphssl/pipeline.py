@@ -110,6 +110,11 @@ def run(
             return _follow(method, recipe, data, seeds, work, ready)
         if not _scored(data, recipe):
             watcher.warn(f"{data.name} has too few labels for a split: it is trained and embedded, and not scored")
+        if recipe.batches == "neighbours" and recipe.norm == "batch" and min(recipe.fan_out or (0,)) >= 0:
+            watcher.warn(
+                "batch norm takes its statistics from sampled neighbourhoods, and the nodes that are embedded have all their neighbours: "
+                "norm layer has no statistics"
+            )
         try:
             beside = work.remembered("beside", lambda: _beside(data, recipe, watcher))
             for seed in seeds:
