@@ -38,6 +38,7 @@ WATCHED = 2048  # graphs, of many, that the watch for collapse embeds
 SAVE_EVERY = 60.0  # seconds between checkpoints
 OPTIONS = ("epochs", "lr", "weight_decay", "optimizer", "warmup", "schedule", "patience", "clip", "precision")  # of a recipe, for train
 CONTRASTS = ("adgcl", "infograph", "joao", "mvgrl", "simgrace")  # with the graphs that their own process has
+TELLS_FROM = 100_000  # nodes that take seconds to embed
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
 Ready = dict[int, Graph | Batches]  # batches of seeds that are made already
@@ -93,6 +94,8 @@ def run(
     with in_turn():
         data = load_for(recipe, dataset, root, options)
     recipe = _for_task(recipe, data, dataset)
+    if recipe.batches == "partitions":
+        watcher.stage(f"cutting {data.num_nodes:,} nodes into parts")
     ready: Ready = {seeds[0]: _batches(recipe, data, seeds[0])}  # refuse before anything is scored
     ranks = _ranks(ready[seeds[0]], recipe, method)
     identity = {
@@ -105,7 +108,7 @@ def run(
     }
     work = Work(out, identity, save_every)
     done: list[Seed] = []
-    with work.opened(resume=resume):
+    with work.opened(resume=resume, force=force):
         if here.rank:
             return _follow(method, recipe, data, seeds, work, ready)
         if not _scored(data, recipe):
@@ -218,23 +221,26 @@ def _train_seed(
     """Train, save and score one seed, from its last checkpoint where there is one; it is ``done`` once it is saved."""
     steps, saved = _begun(method, recipe, data, seed, work, ready)
     objective = steps.trainer.objective
+    seen, sampled = watched(data, recipe, steps.batches), data.level == "node" and recipe.batches != "whole"
     if saved is None:
         z = embed(objective.encoder, data)
-        result, start = Seed(seed), spread(z, data)
+        result, start = Seed(seed), spread(embed(objective.encoder, seen) if sampled else z, data)
         result.untrained = _score(z, data, recipe, watcher, "untrained encoder")
         del z  # not to be held while training
     else:
         result, start = seed_of(saved["result"]), saved["start"]
         watcher.stage(f"seed {seed} goes on from step {result.steps}")
     try:
-        _steps(steps, objective, data, recipe, result, start, work, watcher)
+        _steps(steps, objective, data, seen, result, start, work, watcher)
     except KeyboardInterrupt as stop:
         if not result.steps or getattr(stop, "number", None) == signal.SIGTERM:
             raise
         result.interrupted = True
+    if data.num_nodes > TELLS_FROM:
+        watcher.stage(f"embedding {data.num_nodes:,} nodes")
     z = _finite(embed(objective.encoder, data))
     result.diagnostics = spread(z, data)
-    warning = collapse_warning(result.diagnostics, start)
+    warning = collapse_warning(result.diagnostics, None if sampled else start)
     if warning and not result.warned:
         watcher.warn(f"at the end: {warning}")
     shutil.rmtree(work.seed_folder(seed), ignore_errors=True)
@@ -249,14 +255,13 @@ def _steps(
     steps: Training,
     objective: Objective,
     data: Dataset,
-    recipe: Recipe,
+    seen: Graph,
     result: Seed,
     start: dict[str, float],
     work: Work,
     watcher: Watcher,
 ) -> None:
     """Go through the steps of a seed: history, watch for collapse, checkpoints."""
-    seen = watched(data, recipe, steps.batches)
     with signals_wait() as signalled:
         for step in steps:
             result.epochs, result.steps, result.loss = step.epoch, step.number, float(step.loss)

@@ -44,11 +44,11 @@ class Work:
         self.last = time.monotonic()
 
     @contextmanager
-    def opened(self, *, resume: bool) -> Iterator[None]:
-        """Hold the folder for this process; what it held before stays with ``resume`` and goes without.
+    def opened(self, *, resume: bool, force: bool = False) -> Iterator[None]:
+        """Hold the folder for this process; what it held before stays with ``resume`` and goes with ``force``.
 
         Raises:
-            ValueError: another process holds it, or an earlier run there is not this one.
+            ValueError: another process holds it, an earlier run there is not this one, or one waits and neither was asked for.
         """
         if world().rank:
             yield
@@ -60,15 +60,19 @@ class Work:
         except Timeout as error:
             raise ValueError(f"out: another process is at work on this run ({self.folder}); name another folder") from error
         try:
-            self._begin(resume)
+            self._begin(resume, force)
             yield
         finally:
-            if not [*self.folder.glob("result-*"), *self.folder.glob("checkpoint-*")]:  # nothing to go on with
+            if not self._kept():
                 self.remove()
                 remove_empty(made)
             lock.release()
 
-    def _begin(self, resume: bool) -> None:
+    def _kept(self) -> list[Path]:
+        """What there is to go on with."""
+        return [*self.folder.glob("result-*"), *self.folder.glob("checkpoint-*")]
+
+    def _begin(self, resume: bool, force: bool) -> None:
         path = self.folder / IDENTITY
         plain = json.loads(json.dumps(self.identity))
         if resume and path.is_file():
@@ -76,14 +80,16 @@ class Work:
             if (had := found.get("ranks", 1)) != (have := plain.get("ranks", 1)):
                 raise ValueError(
                     f"resume: the unfinished run in {self.folder} had {had} process{'es' * (had > 1)}, and this one has {have}; go on with "
-                    "as many (torchrun --nproc-per-node), or leave resume out to begin anew"
+                    "as many (torchrun --nproc-per-node), or begin anew with --force alone"
                 )
             if differs := [name for name in plain if found.get(name) != plain[name]]:
                 raise ValueError(
                     f"resume: the unfinished run in {self.folder} is another one (it differs in {', '.join(differs)}); give the options it "
-                    "had, or leave resume out to begin anew"
+                    "had, or begin anew with --force alone"
                 )
             return
+        if self._kept() and not (resume or force):
+            raise ValueError(f"out: an unfinished run waits in {self.folder}; --resume goes on with it, --force begins anew")
         for old in self.folder.iterdir():
             if old.name != "lock":
                 shutil.rmtree(old) if old.is_dir() else old.unlink()

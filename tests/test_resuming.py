@@ -210,7 +210,9 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
         run("bgrl", "karate", small(), out=tmp_path / "run", watcher=Kills((0, 3)), save_every=0.0)
     with pytest.raises(ValueError, match=r"is another one \(it differs in recipe\)"):
         run("bgrl", "karate", small(lr=0.5), out=tmp_path / "run", resume=True)
-    run("bgrl", "karate", small(lr=0.5), out=tmp_path / "run")  # begins anew
+    with pytest.raises(ValueError, match="an unfinished run waits"):
+        run("bgrl", "karate", small(lr=0.5), out=tmp_path / "run")
+    run("bgrl", "karate", small(lr=0.5), out=tmp_path / "run", force=True)
     assert not waiting(tmp_path / "run").exists()
 
 

@@ -170,7 +170,9 @@ def _one_large_graph(folder: Path) -> tuple[str, int] | None:
         from graphssl.store.format import read_card
 
         card = read_card(folder)
-        return card.name, card.num_nodes
+        known = DATASETS.get(card.name)
+        own = known is None or (known.family != "ogbn" and card.source != known.source)  # a file of that name, and not the set
+        return "" if own else card.name, card.num_nodes
     if not folder.is_dir():
         return None
     from graphssl.datasets.ogb_layouts import layout_of, name_of, raw_above

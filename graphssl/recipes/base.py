@@ -155,6 +155,8 @@ class Recipe(BaseModel):
             if getattr(self, field) is not None and field not in TAKEN[self.batches]:
                 able = " or ".join(kind for kind, fields in TAKEN.items() if field in fields)
                 raise ValueError(f"{field} is for batches {able} and cannot be used by batches {self.batches}")
+        if self.batches == "neighbours" and len(self.fan_out or ()) > len(self.channels):
+            raise ValueError(f"fan_out has {len(self.fan_out or ())} hops, and the encoder only {len(self.channels)} layers")
         if self.fan_out is not None and 0 in self.fan_out:
             raise ValueError(f"fan_out must hold positive numbers, or -1 for all neighbours, got {list(self.fan_out)}")
         return self

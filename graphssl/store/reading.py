@@ -77,8 +77,8 @@ class Store:
 def open_store(path: str | Path, *, verify: Verify = "sizes") -> Store:
     """Open a store that :func:`~graphssl.store.write_store` wrote.
 
-    What ``store.json`` says is checked against its own digest, each file against its type, shape and size, and row pointers are checked to
-    ascend to the number of entries. ``verify="full"`` reads all files besides and compares their digests, and the columns.
+    What ``store.json`` says is checked against its own digest, each file against its type, shape and size; row pointers must ascend to the
+    number of entries, and columns be there. ``verify="full"`` reads all files besides and compares their digests, and the order of columns.
 
     Args:
         path: the folder.
@@ -105,6 +105,7 @@ def open_store(path: str | Path, *, verify: Verify = "sizes") -> Store:
     for name, columns in (("ptr", "col"), ("out_ptr", "out_col"), ("x_ptr", "x_col")):
         if name in shapes:
             _check_pointers(store, name, columns)
+            _check_range(store, columns)
     if verify == "full":
         for name in shapes:
             _check_content(store, name)
@@ -140,6 +141,14 @@ def _check_pointers(store: Store, name: str, columns: str) -> None:
     ascend = all(bool((ptr[start : start + steps + 1].diff() >= 0).all()) for start in range(0, ptr.numel(), steps))
     if not ascend or int(ptr[0]) != 0 or int(ptr[-1]) != entries:
         raise ValueError(f"store: {store.folder / f'{name}.npy'} does not ascend from 0 to {entries:,}: convert it anew")
+
+
+def _check_range(store: Store, columns: str) -> None:
+    """Compiled code reads and writes at these places without looking."""
+    count = store.card.num_features if columns == "x_col" else store.card.num_nodes
+    parts = torch.split(store.array(columns), BLOCK // 4)
+    if any(part.numel() and not 0 <= int(part.min()) <= int(part.max()) < count for part in parts):
+        raise ValueError(f"store: {store.folder / f'{columns}.npy'} holds a number outside 0 to {count - 1}: convert it anew")
 
 
 def _check_content(store: Store, name: str) -> None:
