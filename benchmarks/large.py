@@ -38,8 +38,8 @@ def train(work: Path, *, epochs: int, **_: Any) -> dict[str, Any]:
     from safetensors.torch import save_file
 
     from graphssl.batches import PartitionBatches
+    from graphssl.batches.partition import partition
     from graphssl.building import make
-    from graphssl.partition import partition
     from graphssl.random import seeded
     from graphssl.recipes.bgrl import DEFAULT, LARGE
     from graphssl.store import open_store

@@ -111,7 +111,7 @@ class Neighbourhood(Protocol):
 
 
 class Convolution(nn.Module):
-    """A layer in two steps, so that it can also be taken some rows at a time (:mod:`graphssl.layerwise`).
+    """A layer in two steps, so that it can also be taken some rows at a time (:mod:`graphssl.embedding.layerwise`).
 
     :meth:`project` says what each row shows to its neighbours, a row at a time; :meth:`combine` makes a row's output of what its
     neighbours show, what it shows itself and, where ``uses_rows``, its input.

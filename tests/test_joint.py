@@ -362,10 +362,10 @@ def test_predictions_go_layer_by_layer_where_the_graph_is_large(monkeypatch: pyt
     data = data_of()
     objective = supervised_over(encoder(jk="cat"))
     whole = predict(objective, data.graphs)
-    monkeypatch.setattr("graphssl.embedding.WHOLE", 0)
+    monkeypatch.setattr("graphssl.embedding.whole.WHOLE", 0)
     monkeypatch.setattr("graphssl.supervised.tuning.CHUNK", 7)
     monkeypatch.setattr(type(objective.encoder), "forward", lambda *_: pytest.fail("a pass over the whole graph"))
-    monkeypatch.setattr("graphssl.embedding.can_layerwise", lambda _: True)  # which looks for a forward of one's own
+    monkeypatch.setattr("graphssl.embedding.whole.can_layerwise", lambda _: True)  # which looks for a forward of one's own
     close(predict(objective, data.graphs), whole, 1e-5)
 
 

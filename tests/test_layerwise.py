@@ -20,12 +20,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from graphssl import GAT, GCN, GIN, GINE, GNN, Diffuse, GraphSAGE, Identity, MultiView, embed
 from graphssl.adjacency import CSR, Pattern, with_self_loops
 from graphssl.embedding import WHOLE, can_layerwise, whole_bytes
+from graphssl.embedding.layerwise import layerwise, num_steps
+from graphssl.embedding.ranges import RowRange, gcn_scale, spans
+from graphssl.embedding.room import Room, memory_bytes
 from graphssl.encoders import MPNN, GATv2
 from graphssl.graph import Graph
 from graphssl.layers import reset_parameters
-from graphssl.layerwise import layerwise, num_steps
-from graphssl.ranges import RowRange, gcn_scale, spans
-from graphssl.room import Room, memory_bytes
 
 ENCODERS: dict[str, Callable[..., GNN]] = {
     "gcn": GCN,
@@ -358,7 +358,7 @@ def went(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         calls.append(g.num_nodes)
         original(encoder, g, out, **options)
 
-    monkeypatch.setattr("graphssl.layerwise.layerwise", spy)
+    monkeypatch.setattr("graphssl.embedding.layerwise.layerwise", spy)
     return calls
 
 
@@ -369,7 +369,7 @@ def test_whole_where_it_is_small_and_layerwise_where_it_is_asked_for(went: list[
     for options in ({"chunk": 4}, {"memory": "1GB"}, {"precision": "bf16"}):
         embed(net, g, **options)  # type: ignore[arg-type]
     assert len(went) == 3
-    monkeypatch.setattr("graphssl.embedding.WHOLE", 1000)
+    monkeypatch.setattr("graphssl.embedding.whole.WHOLE", 1000)
     close(embed(net, g), whole, 1e-6)
     assert len(went) == 4
     close(embed(net, [g, g], batch_size=2, chunk=4), torch.cat([whole, whole]), 1e-6)

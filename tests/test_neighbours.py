@@ -20,12 +20,12 @@ from scipy import stats
 from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern
+from graphssl.batches.merging import turned
 from graphssl.batches.neighbours import NeighbourBatches
 from graphssl.batches.prefetch import ahead
+from graphssl.batches.sampling import FEW, Side, Stamps, sample
 from graphssl.encoders import GCN, GraphSAGE
 from graphssl.graph import Graph
-from graphssl.merging import turned
-from graphssl.sampling import FEW, Side, Stamps, sample
 
 SINGLE = {name: make for name, make in graphs.GRAPHS.items() if name not in ("batch", "sparse_batch", "seeded")}
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern
+from graphssl.batches.partition import members, partition
 from graphssl.batches.partitions import PartitionBatches
+from graphssl.batches.subgraphs import Subgraphs, shuffled, stream
 from graphssl.graph import Graph
-from graphssl.partition import members, partition
 from graphssl.random import seeded
-from graphssl.subgraphs import Subgraphs, shuffled, stream
 
 SINGLE = [name for name in graphs.GRAPHS if "batch" not in name and name != "seeded"]
 

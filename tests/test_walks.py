@@ -13,10 +13,10 @@ from torch import Tensor
 
 from graphssl import GCN, embed
 from graphssl.batches.egos import EgoBatches
+from graphssl.batches.reach import egos, walk
+from graphssl.batches.subgraphs import Subgraphs
 from graphssl.batches.walks import WalkBatches
 from graphssl.graph import Graph
-from graphssl.reach import egos, walk
-from graphssl.subgraphs import Subgraphs
 
 
 def sources(g: Graph) -> list[set[int]]:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.reach import egos
 from graphssl.batches.shards import too_few
+from graphssl.batches.subgraphs import Ints, Subgraphs, shuffled
 from graphssl.graph import Graph
-from graphssl.reach import egos
-from graphssl.subgraphs import Ints, Subgraphs, shuffled
 
 
 class EgoBatches(Epochs):

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern, full
 from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.merging import in_both_directions, of_both_sides, turned, turned_rows
+from graphssl.batches.sampling import Array, Rows, Side, Stamps, sample
 from graphssl.batches.shards import too_few
+from graphssl.batches.subgraphs import stream
 from graphssl.graph import Graph
-from graphssl.merging import in_both_directions, of_both_sides, turned, turned_rows
-from graphssl.sampling import Array, Rows, Side, Stamps, sample
-from graphssl.subgraphs import stream
 
 CHUNK = 8192  # half-precision rows that are widened at a time, while they are in the cache
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.partition import members, partition
+from graphssl.batches.subgraphs import Subgraphs, shuffled
 from graphssl.graph import Graph
-from graphssl.partition import members, partition
-from graphssl.subgraphs import Subgraphs, shuffled
 
 
 class PartitionBatches(Epochs):
@@ -21,7 +21,8 @@ class PartitionBatches(Epochs):
 
     Args:
         graph: one large graph on the CPU, in memory or mapped from a file.
-        num_parts: how many parts :func:`~graphssl.partition` makes, or the part of each node ``[N]``; numbers without a node are skipped.
+        num_parts: how many parts :func:`~graphssl.batches.partition.partition` makes, or the part of each node ``[N]``; numbers without a
+            node are skipped.
         parts_per_batch: the paper's ``q``.
         shuffle: put parts together by ``seed`` and epoch; otherwise by number.
         seed: of the partition and the shuffling.

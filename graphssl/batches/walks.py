@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.reach import walk
+from graphssl.batches.subgraphs import Subgraphs
 from graphssl.graph import Graph
-from graphssl.reach import walk
-from graphssl.subgraphs import Subgraphs
 
 
 class WalkBatches(Epochs):

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphssl.clusters import Level, Limits, breadth_first, collect, count_pairs, even, move, place, renumber, sum_pairs, weight_cut
+from graphssl.batches.clusters import Level, Limits, breadth_first, collect, count_pairs, even, move, place, renumber, sum_pairs, weight_cut
+from graphssl.batches.subgraphs import Ints, shuffled
 from graphssl.graph import Graph
-from graphssl.subgraphs import Ints, shuffled
 
 logger = logging.getLogger(__name__)
 

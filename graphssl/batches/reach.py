@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from graphssl.subgraphs import Ints, Subgraphs, below, hashed, stream
+from graphssl.batches.subgraphs import Ints, Subgraphs, below, hashed, stream
 
 
 def walk(graph: Subgraphs, roots: int, length: int, numbers: Sequence[int]) -> tuple[Ints, int]:

@@ -1,4 +1,4 @@
-"""Embeddings: the encoder alone, in evaluation mode, on graphs as they are."""
+"""The choice between a pass over the whole graph and layer by layer, and the former."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from graphssl.batches import GraphBatches
 from graphssl.datasets import Dataset
+from graphssl.embedding.room import EDGE, Room, mapped, memory_bytes, new_array
 from graphssl.encoders import GNN
 from graphssl.files import write_array, written
 from graphssl.graph import Graph
 from graphssl.layers import Convolution, widest
 from graphssl.multiview import MultiView
-from graphssl.room import EDGE, Room, mapped, memory_bytes, new_array
 
 Passes = list[Graph] | GraphBatches
 Tell = Callable[[int, int], None]
@@ -45,7 +45,7 @@ def embed(
     mode it was in.
 
     Nodes are embedded by a pass over each graph as a whole, or layer by layer over all nodes, some rows at a time
-    (:mod:`graphssl.layerwise`), which gives the same to float tolerance and takes as much memory as it is given. Layer by layer is taken
+    (:mod:`graphssl.embedding.layerwise`), which gives the same to float tolerance and takes as much memory as it is given. That way is taken
     where ``memory`` or ``chunk`` ask for it, or where a pass over the whole graph would take more than about 1 GB; on the CPU, wherever
     the encoder is. It goes through every encoder but ``mpnn`` and modules of one's own, whose pass is over the whole graph always.
 
@@ -129,7 +129,7 @@ def _goes_layerwise(encoder: nn.Module, level: str, passes: Passes, asked: list[
 def _layerwise(
     encoder: nn.Module, passes: Passes, out: Tensor, room: Room, chunk: int | None, precision: Literal["float32", "bf16"], tell: Tell | None
 ) -> None:
-    from graphssl.layerwise import layerwise, num_steps  # numba takes half a second to import
+    from graphssl.embedding.layerwise import layerwise, num_steps  # numba takes half a second to import
 
     total, done, start = num_steps(encoder) * out.size(0), 0, 0
 

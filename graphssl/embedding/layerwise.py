@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from graphssl.adjacency import CSR
+from graphssl.embedding.ranges import Moments, RowRange, add_by_graph, csr_rows, float_type, gcn_scale, spans
+from graphssl.embedding.room import EDGE, Room
 from graphssl.encoders import GNN, Block
 from graphssl.graph import Graph
 from graphssl.layers import Convolution, widest
 from graphssl.multiview import MultiView
-from graphssl.ranges import Moments, RowRange, add_by_graph, csr_rows, float_type, gcn_scale, spans
-from graphssl.room import EDGE, Room
 
 Precision = Literal["float32", "bf16"]
 Take = Callable[[int, int, Tensor], None]  # what is done with the rows [a, b) of a layer's output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphssl.sampling import Array, Rows, compiled
+from graphssl.batches.sampling import Array, Rows, compiled
 
 
 @compiled
