@@ -45,7 +45,7 @@ def embed(
     mode it was in.
 
     Nodes are embedded by a pass over each graph as a whole, or layer by layer over all nodes, some rows at a time
-    (:mod:`graphssl.embedding.layerwise`), which gives the same to float tolerance and takes as much memory as it is given. That way is taken
+    (:mod:`graphssl.embedding.layerwise`), which gives the same to float tolerance in the memory it is given. That way is taken
     where ``memory`` or ``chunk`` ask for it, or where a pass over the whole graph would take more than about 1 GB; on the CPU, wherever
     the encoder is. It goes through every encoder but ``mpnn`` and modules of one's own, whose pass is over the whole graph always.
 
