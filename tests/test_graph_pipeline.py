@@ -14,6 +14,7 @@ import torch
 
 import graphssl.pipeline as pipeline
 from graphssl import Graph, embed, evaluate, load, load_run
+from graphssl.building import make_batches
 from graphssl.cli import main
 from graphssl.datasets import Dataset
 from graphssl.evaluation import summed_features, wl_score
@@ -109,7 +110,7 @@ def test_a_last_batch_of_one_graph_is_left_out() -> None:
     data = load("motifs")
     some: Graph = data.graph.keep_graphs(torch.arange(11))
     recipe = small("infograph", "motifs", batch_size=5)
-    assert [g.num_graphs for g in pipeline._batches(replace(data, graphs=(some,), y=data.y[:11], splits=()), recipe)] == [5, 5]
+    assert [g.num_graphs for g in make_batches(recipe, replace(data, graphs=(some,), y=data.y[:11], splits=()))] == [5, 5]
 
 
 @pytest.mark.parametrize(

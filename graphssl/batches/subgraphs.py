@@ -74,6 +74,7 @@ class Subgraphs:
                 and no edge joins two of them; a node may then stand in several. Seeds need not be ascending.
         """
         lead = num_seeds or 0
+        assert lead <= len(nodes), f"{lead} seeds among {len(nodes)} nodes: compiled code would read past the end"
         if groups is None:
             leads, rests = np.array([0, lead]), np.array([lead, len(nodes)])
         else:
