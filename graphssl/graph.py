@@ -337,6 +337,11 @@ class Graph:
         return self.cached("reverse", self._find_reverse)
 
     @property
+    def known_symmetric(self) -> bool:
+        """:attr:`has_symmetric_weights` where that is known, and true; nothing is looked for here."""
+        return bool(self._store.get("symmetric"))
+
+    @property
     def known_reverse(self) -> Tensor | None:
         """:attr:`reverse` where it has been looked for, and found; nothing is looked for here."""
         return self._store.get("reverse")

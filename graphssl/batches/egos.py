@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.epochs import Epochs, at_least, checked_seeds
 from graphssl.batches.reach import egos
 from graphssl.batches.shards import too_few
 from graphssl.batches.subgraphs import Ints, Subgraphs, shuffled
@@ -44,6 +43,7 @@ class EgoBatches(Epochs):
             batch, or not on the CPU.
 
     Example:
+        >>> import torch
         >>> ends = torch.arange(4)
         >>> path = Graph.of((torch.eye(5), torch.stack([torch.cat([ends, ends + 1]), torch.cat([ends + 1, ends])])))
         >>> (batch,) = EgoBatches(path, 2, hops=1, seeds=torch.tensor([0, 2]), shuffle=False)
@@ -75,7 +75,7 @@ class EgoBatches(Epochs):
         if loss_on not in ("seeds", "all"):
             raise ValueError(f"loss_on must be 'seeds' or 'all', got {loss_on!r}")
         self.subgraphs = Subgraphs(graph)
-        self.seeds = None if seeds is None else _checked(seeds, graph.num_nodes)
+        self.seeds = None if seeds is None else checked_seeds(seeds, graph.num_nodes)
         self.batch_size, self.hops, self.fan_out, self.shuffle, self.loss_on = batch_size, hops, fan_out, shuffle, loss_on
         self._order: tuple[int, Ints] | None = None
 
@@ -109,14 +109,3 @@ class EgoBatches(Epochs):
                 known = self._order = (epoch, shuffled(self.num_seeds, self.seed, epoch))
             rows = known[1][start:end]
         return rows if self.seeds is None else self.seeds[rows]
-
-
-def _checked(seeds: Tensor, n: int) -> Ints:
-    if seeds.dim() != 1 or not seeds.numel() or seeds.is_floating_point() or seeds.dtype == torch.bool:
-        raise ValueError(f"seeds must be integers [S], at least one, got {seeds.dtype} of shape {tuple(seeds.shape)}")
-    if int(seeds.min()) < 0 or int(seeds.max()) >= n:
-        raise ValueError(f"seeds must be rows in [0, {n}), got {int(seeds.min())} to {int(seeds.max())}")
-    rows: Ints = seeds.long().numpy()
-    if (distinct := len(np.unique(rows))) < len(rows):
-        raise ValueError(f"seeds must be different rows, got {distinct} different ones among {len(rows)}")
-    return rows

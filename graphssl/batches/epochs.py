@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from graphssl.batches.prefetch import ahead
 from graphssl.batches.shards import Share
 from graphssl.graph import Graph
@@ -76,3 +81,21 @@ def at_least(name: str, value: int, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def checked_seeds(seeds: Tensor, num_nodes: int) -> NDArray[np.int64]:
+    """Rows of a graph as an array, ``[S]``.
+
+    Raises:
+        ValueError: not integers, none, outside the graph, or one of them twice.
+    """
+    if seeds.dim() != 1 or not seeds.numel() or seeds.is_floating_point() or seeds.dtype == torch.bool:
+        raise ValueError(f"seeds must be integers [S], at least one, got {seeds.dtype} of shape {tuple(seeds.shape)}")
+    if int(seeds.min()) < 0 or int(seeds.max()) >= num_nodes:
+        raise ValueError(f"seeds must be rows in [0, {num_nodes}), got {int(seeds.min())} to {int(seeds.max())}")
+    rows: NDArray[np.int64] = seeds.long().cpu().numpy()
+    there = np.zeros(num_nodes, np.bool_)
+    there[rows] = True
+    if (distinct := int(there.sum())) < len(rows):
+        raise ValueError(f"seeds must be different rows, got {distinct} different ones among {len(rows)}")
+    return rows

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern, full
-from graphssl.batches.epochs import Epochs, at_least
+from graphssl.batches.epochs import Epochs, at_least, checked_seeds
 from graphssl.batches.merging import in_both_directions, of_both_sides, turned, turned_rows
 from graphssl.batches.sampling import Array, Rows, Side, Stamps, sample
 from graphssl.batches.shards import too_few
@@ -89,7 +89,7 @@ class NeighbourBatches(Epochs):
         if symmetric or (direction == "both" and mirrored):
             direction, symmetric = "in", True
         self.graph, self.fan_out, self.batch_size = graph, tuple(fan_out), batch_size
-        self.seeds = None if seeds is None else _checked_seeds(seeds, graph.num_nodes)
+        self.seeds = None if seeds is None else checked_seeds(seeds, graph.num_nodes)
         self.shuffle, self.drop_last, self.replace = shuffle, drop_last, replace
         self.direction, self.symmetric, self.loss_on = direction, symmetric, loss_on
         weight = _checked_weights(graph) if weighted else np.empty(0, np.float32)
@@ -189,7 +189,7 @@ def _mirrored(graph: Graph) -> bool:
     """Both directions of each edge are there and worth the same; of a graph by its rows only what it was said to be."""
     if graph.edge_attr is not None:
         return False
-    return bool(graph._store.get("symmetric")) or ("edge_index" in vars(graph) and graph.has_symmetric_weights)
+    return graph.known_symmetric or ("edge_index" in vars(graph) and graph.has_symmetric_weights)
 
 
 def _check(graph: Graph, fan_out: Sequence[int], direction: str, loss_on: str) -> None:
@@ -204,19 +204,6 @@ def _check(graph: Graph, fan_out: Sequence[int], direction: str, loss_on: str) -
         raise ValueError(f"direction must be 'in', 'out' or 'both', got {direction!r}")
     if loss_on not in ("seeds", "all"):
         raise ValueError(f"loss_on must be 'seeds' or 'all', got {loss_on!r}")
-
-
-def _checked_seeds(seeds: Tensor, num_nodes: int) -> Array:
-    if seeds.dim() != 1 or not seeds.numel() or seeds.is_floating_point() or seeds.dtype == torch.bool:
-        raise ValueError(f"seeds must be integers [S], at least one, got {seeds.dtype} of shape {tuple(seeds.shape)}")
-    if int(seeds.min()) < 0 or int(seeds.max()) >= num_nodes:
-        raise ValueError(f"seeds must be rows in [0, {num_nodes}), got {int(seeds.min())} to {int(seeds.max())}")
-    rows: Array = seeds.long().cpu().numpy()
-    there = np.zeros(num_nodes, np.bool_)
-    there[rows] = True
-    if (distinct := int(there.sum())) < len(rows):
-        raise ValueError(f"seeds must be different rows, got {distinct} different ones among {len(rows)}")
-    return rows
 
 
 def _checked_weights(graph: Graph) -> Array:

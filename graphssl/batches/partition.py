@@ -193,7 +193,7 @@ def _metis(graph: Graph, num_parts: int, seed: int) -> Ints:
     ptr, col = graph.pattern.ptr.numpy(), graph.pattern.col.numpy()
     rows = csr_matrix((np.ones(len(col), np.int8), col, ptr), shape=(graph.num_nodes, graph.num_nodes), copy=True)
     rows.sum_duplicates()
-    if not (graph._store.get("symmetric") or graph.known_reverse is not None):  # METIS wants each edge in both directions
+    if not (graph.known_symmetric or graph.known_reverse is not None):  # METIS wants each edge in both directions
         rows = (rows + rows.T).tocsr()
     if rows.diagonal().any():  # and no self-loops
         rows.setdiag(0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphssl.adjacency import CSR, Pattern, full
+from graphssl.batches.merging import turned
 from graphssl.graph import Graph
 
 Ints = NDArray[Any]
@@ -51,7 +52,7 @@ class Subgraphs:
     @property
     def paired(self) -> bool:
         """Each edge is known to stand in both directions; nothing is searched for."""
-        return bool(self.graph._store.get("symmetric")) or self.graph.known_reverse is not None
+        return self.graph.known_symmetric or self.graph.known_reverse is not None
 
     def borrow(self) -> Ints:
         """Scratch ``[N]`` of -1 everywhere, to be given back so with :meth:`give_back`."""
@@ -92,15 +93,14 @@ class Subgraphs:
 
     def _pattern(self, ptr: Ints, col: Ints) -> Pattern:
         n = len(ptr) - 1
-        perm = np.empty(len(col), np.int64)
         if self.paired:
+            perm = np.empty(len(col), np.int64)
             _pair_edges(ptr, col, perm)
             turned_ptr, turned_col = ptr, col
         else:
-            turned_ptr, turned_col = np.zeros(n + 1, np.int64), np.empty_like(col)
-            _turn_edges(ptr, col, turned_ptr, turned_col, perm)
-        turned = Pattern(torch.from_numpy(turned_ptr), torch.from_numpy(turned_col), n)
-        return Pattern(torch.from_numpy(ptr), torch.from_numpy(col), n, transpose=(turned, torch.from_numpy(perm)))
+            turned_ptr, turned_col, perm = turned(ptr, col)
+        other = Pattern(torch.from_numpy(turned_ptr), torch.from_numpy(turned_col), n)
+        return Pattern(torch.from_numpy(ptr), torch.from_numpy(col), n, transpose=(other, torch.from_numpy(perm)))
 
     def _graph(self, nodes: Ints, pattern: Pattern, entry: Tensor, num_seeds: int | None) -> Graph:
         whole, index = self.graph, torch.from_numpy(nodes)
@@ -115,7 +115,7 @@ class Subgraphs:
             pattern,
             weight,
             None if whole.edge_attr is None else whole.edge_attr.index_select(0, entry),
-            undirected=bool(whole._store.get("symmetric")),
+            undirected=whole.known_symmetric,
             reverse=pattern.transpose()[1] if self.paired else None,
             num_seeds=num_seeds,
             node_id=index if whole.node_id is None else whole.node_id.index_select(0, index),
@@ -265,20 +265,3 @@ def _pair_edges(ptr: Any, col: Any, reverse: Any) -> None:
             j = col[e]
             reverse[e] = place[j]
             place[j] += 1
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _turn_edges(ptr: Any, col: Any, turned_ptr: Any, turned_col: Any, perm: Any) -> None:
-    """The transposed pattern, by counting; entry ``k`` of it is entry ``perm[k]`` here."""
-    n = len(ptr) - 1
-    for e in range(len(col)):
-        turned_ptr[col[e] + 1] += 1
-    for i in range(n):
-        turned_ptr[i + 1] += turned_ptr[i]
-    place = turned_ptr[:-1].copy()
-    for i in range(n):
-        for e in range(ptr[i], ptr[i + 1]):
-            k = place[col[e]]
-            place[col[e]] += 1
-            turned_col[k] = i
-            perm[k] = e

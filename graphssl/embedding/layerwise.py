@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from graphssl.adjacency import CSR
-from graphssl.embedding.ranges import Moments, RowRange, add_by_graph, csr_rows, float_type, gcn_scale, spans
+from graphssl.embedding.ranges import Moments, RowRange, add_by_graph, csr_rows, gcn_scale, spans
 from graphssl.embedding.room import EDGE, Room
 from graphssl.encoders import GNN, Block
 from graphssl.graph import Graph
@@ -83,7 +83,7 @@ class _Pass:
         if g.num_features != net.in_channels:
             raise ValueError(f"the graph has {g.num_features} features, and this encoder takes in_channels={net.in_channels}")
         self.net, self.g, self.room, self.chunk, self.tell = net, g, room, chunk, tell
-        self.dtype = float_type(g)
+        self.dtype = g.float_type
         self.stored = torch.bfloat16 if precision == "bf16" else self.dtype
 
     def run(self, out: Tensor) -> None:

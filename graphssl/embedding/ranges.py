@@ -31,7 +31,7 @@ class RowRange:
     """
 
     def __init__(self, g: Graph, start: int, stop: int, scale: Callable[[], Tensor]) -> None:
-        self.x, self.start, self.dtype, self._scale = g.x, start, float_type(g), scale
+        self.x, self.start, self.dtype, self._scale = g.x, start, g.float_type, scale
         self.pattern = pattern_rows(g.pattern, start, stop)
         edges = slice(int(g.pattern.ptr[start]), int(g.pattern.ptr[stop]))
         self.edge_weight = None if g.edge_weight is None else g.edge_weight[edges].to(self.dtype)
@@ -124,11 +124,6 @@ class Moments:
         return centre, (variance.clamp(min=0) + self.norm.eps).sqrt()
 
 
-def float_type(g: Graph) -> torch.dtype:
-    """The float type that the graph's features are computed with."""
-    return full(g.x[:0] if isinstance(g.x, Tensor) else g.x.values()[:0]).dtype
-
-
 def add_by_graph(total: Tensor, rows: Tensor, g: Graph, start: int) -> None:
     """Add ``rows``, from row ``start`` of the graph on, to ``total`` ``[G, D]``, each to its graph's."""
     if g.graph_id is None:
@@ -144,7 +139,7 @@ def gcn_scale(g: Graph, rows: int, edges: int) -> Tensor:
         part = RowRange(g, start, stop, lambda: total)
         ptr, col = part.pattern.ptr.numpy(), part.pattern.col.numpy()
         _degrees(ptr, col, part._values(), part.edge_weight is not None, start, total[start:stop].numpy())
-    return total.clamp(min=0).rsqrt().where(total > 0, 0).to(float_type(g))
+    return total.clamp(min=0).rsqrt().where(total > 0, 0).to(g.float_type)
 
 
 def pattern_rows(pattern: Pattern, start: int, stop: int) -> Pattern:

@@ -30,7 +30,6 @@ class Work:
                 if path.name != LOCK:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             self.state = {"key": key, "files": {}}
-        self.resumed = len(self.state) > 2
 
     def save(self, **changes: Any) -> None:
         """Take down what is done."""
