@@ -70,6 +70,9 @@ def joined() -> Iterator[World]:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
     if missing:
         raise ValueError(f"WORLD_SIZE is {size}, and {', '.join(missing)} is not set: start the processes with torchrun")
+    # functional's default arguments hold the group that is there when it is imported (the first optimiser does), and a group that is held
+    # keeps its threads, which may end the process with an abort while Python shuts down: so it is imported before there is one
+    import torch.distributed.nn.functional  # noqa: F401
     from torch.distributed.rendezvous import rendezvous  # not there where torch was built without
 
     with _heard():

@@ -220,6 +220,12 @@ def process(rank: int, size: int, port: int, folder: str) -> None:
     with joined():
         for name, job in JOBS.items():
             torch.save(job(), Path(folder) / f"{name}-{rank}.pt")
+    torch.save({"threads": threads()}, Path(folder) / f"after-{rank}.pt")
+
+
+def threads() -> list[str]:
+    """Names of this process's threads, where the system tells them."""
+    return [(one / "comm").read_text().strip() for one in Path("/proc/self/task").glob("*")]
 
 
 def free_port() -> int:
@@ -346,6 +352,13 @@ def test_what_ranks_tell_one_another(together: Together) -> None:
             f"batches must be as many in each process, got {', '.join(str(1 + k) for k in range(size))}",
             f"objective: ContextPrediction cannot be trained by several processes, got {size}",
         ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are not told here")
+def test_no_thread_of_the_group_outlives_it(together: Together) -> None:
+    for one in together("after"):
+        assert one["threads"]
+        assert not [name for name in one["threads"] if "gloo" in name]
 
 
 def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
