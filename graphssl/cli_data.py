@@ -129,10 +129,10 @@ def _source(options: Convert) -> Source:
     if named and DATASETS[name].level != "node":
         raise ValueError(f"data: a store holds one graph whose nodes are labelled, and {name} is graph-level")
     path = Path(given).expanduser()
-    from graphssl.datasets.ogb_layouts import raw_above
+    from graphssl.datasets.ogb_layouts import set_above
     from graphssl.datasets.ogb_nodes import open_source
 
-    if DATASETS[name].family == "ogbn" if named else raw_above(path) is not None:
+    if DATASETS[name].family == "ogbn" if named else set_above(path) is not None:
         symmetric = False if options.directed else None
         return open_source(name or path, options.root, yes=options.yes, symmetric=symmetric, relation=options.relation)
     for flag in ("directed", "relation"):

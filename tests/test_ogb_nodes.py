@@ -7,11 +7,12 @@ import gzip
 import io
 import logging
 import pickle
+import shutil
 import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from benchmarks.generate import generate
 from graphssl import recipes
@@ -384,13 +386,62 @@ def test_damaged_files_are_named(name: str, file: str, damage: Callable[[Path], 
     assert not list((tmp_path / "cache/stores").glob("*.store"))
 
 
-def test_only_what_ogb_processed(tmp_path: Path) -> None:
-    folder = tmp_path / "ogb/ogbn_arxiv"
-    (folder / "processed").mkdir(parents=True)
-    (folder / "processed/geometric_data_processed.pt").write_bytes(pickle.dumps(Trap()))
-    for given in ("ogbn-arxiv", folder):
-        with pytest.raises(ValueError, match=r"processed/\), which is pickled and is not opened: .*raw/edge\.csv\.gz.* is missing"):
-            open_source(given, tmp_path)
+def processed(name: str, place: Path) -> Path:
+    """What ogb's own class makes of the set, and nothing it was made of."""
+    from ogb.nodeproppred import PygNodePropPredDataset
+
+    folder = made(name, place)
+    with suppress(pickle.UnpicklingError):  # it saves the file, and cannot open it again
+        PygNodePropPredDataset(name, str(place))
+    shutil.rmtree(folder / "raw")
+    return folder
+
+
+@pytest.mark.parametrize("name", list(LICENCES))
+def test_what_ogb_processed_is_used_as_it_is(name: str, tmp_path: Path) -> None:
+    folder = processed(name, tmp_path / "ogb")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    source, other = open_source(folder), open_source(made(name, tmp_path / "raw"))
+    assert undirected(edges_of(source)) == undirected(edges_of(other))
+    assert np.allclose(features_of(source), features_of(other), atol=1e-6)
+    assert np.array_equal(source.y, other.y)
+    assert source.splits.keys() == other.splits.keys()
+    for mine, its in zip(source.splits[next(iter(source.splits))], other.splits[next(iter(other.splits))], strict=True):
+        assert np.array_equal(mine, its)
+    data, whole = load(name, tmp_path), load(tmp_path / "raw" / folder.name)
+    assert torch.equal(data.graph.edge_index, whole.graph.edge_index)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert load(folder / "processed").fingerprint == data.fingerprint
+
+
+def test_nothing_that_ogb_processed_is_run(tmp_path: Path) -> None:
+    folder = processed("ogbn-arxiv", tmp_path / "ogb")
+    file = folder / "processed/geometric_data_processed.pt"
+    told = r"geometric_data_processed\.pt: is not the file of one graph as ogb's PyG classes save it, and nothing else is unpickled"
+    whole = file.read_bytes()
+    for content in (pickle.dumps(Trap()), whole[: len(whole) // 2], b""):
+        file.write_bytes(content)
+        for given in ("ogbn-arxiv", folder):
+            with pytest.raises(ValueError, match=told):
+                open_source(given, tmp_path)
+    torch.save((Trap(), None), file)
+    with pytest.raises(ValueError, match=told):
+        load(folder)
+    torch.save((torch.ones(2), None), file)
+    with pytest.raises(ValueError, match=r"holds several graphs, or none"):
+        load(folder)
+    torch.save((Data(edge_index=torch.tensor([[0], [N]]), x=torch.ones(N, 2), y=torch.zeros(N, 1)), None), file)
+    with pytest.raises(ValueError, match=rf"nodes 0 to {N} are joined"):
+        load(folder)
+    torch.save((Data(edge_index=torch.tensor([[0], [1]]), x=torch.ones(N - 1, 2), y=torch.zeros(N, 1), num_nodes=N), None), file)
+    with pytest.raises(ValueError, match=rf"x must be a matrix of {N} rows, got the shape \({N - 1}, 2\)"):
+        load(folder)
+    shutil.rmtree(folder / "split")
+    with pytest.raises(ValueError, match=r"holds neither raw/edge\.csv\.gz nor both of processed/.* and split/"):
+        load("ogbn-arxiv", tmp_path)
+
+
+def test_two_kinds_of_splits(tmp_path: Path) -> None:
     made("ogbn-arxiv", tmp_path / "other")
     (tmp_path / "other/ogbn_arxiv/split/random").mkdir()
     with pytest.raises(ValueError, match=r"must hold one folder with train\.csv\.gz"):

@@ -20,7 +20,7 @@ from graphssl.datasets.files import raw_folder, read
 from graphssl.datasets.folder import from_folder
 from graphssl.datasets.moleculenet import WITH_RDKIT, load_moleculenet
 from graphssl.datasets.ogb import load_ogb
-from graphssl.datasets.ogb_layouts import raw_above
+from graphssl.datasets.ogb_layouts import set_above
 from graphssl.datasets.ogb_nodes import load_nodes
 from graphssl.datasets.own import Bundle, from_npz, from_object
 from graphssl.datasets.raw import Raw
@@ -92,7 +92,7 @@ def load(
             if (path / "store.json").is_file():
                 _only_for_tudatasets(node_features, path.name)
                 return _from_store(path)
-            if raw_above(path) is not None:
+            if set_above(path) is not None:
                 _only_for_tudatasets(node_features, path.name)
                 return load_nodes(path)
             return _from_folder(path, seed, node_features)

@@ -1,4 +1,4 @@
-"""The three layouts of OGB's raw folders of one graph: text, text by kinds of nodes, and binary."""
+"""The layouts of OGB's folders of one graph: text, text by kinds of nodes, binary, and what ogb saved of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from graphssl.datasets import ogb_raw as raw
 from graphssl.datasets.table import DATASETS
 
 MARKS = ("edge.csv.gz", "data.npz", "num-node-dict.csv.gz")  # one of them is in the raw folder
+
+SAVED = Path("processed") / "geometric_data_processed.pt"  # by ogb's PyG class
 
 
 class Layout(Protocol):
@@ -53,12 +55,17 @@ class Layout(Protocol):
         ...
 
 
-def raw_above(path: Path) -> Path | None:
-    """The folder that holds ``raw`` in OGB's layout for one large graph, where ``path`` is it or its ``raw``."""
-    for folder in (path, path.parent) if path.name == "raw" else (path,):
-        if any((folder / "raw" / mark).is_file() for mark in MARKS) and not (folder / "raw" / "graph-label.csv.gz").is_file():
+def set_above(path: Path) -> Path | None:
+    """The folder of a set of one large graph in OGB's layout, where ``path`` is it or its ``raw`` or ``processed``."""
+    for folder in (path, path.parent) if path.name in ("raw", "processed") else (path,):
+        if has_raw(folder) or ((folder / SAVED).is_file() and (folder / "split").is_dir() and not any((folder / "raw").glob("*"))):
             return folder
     return None
+
+
+def has_raw(folder: Path) -> bool:
+    """Whether the raw files of one large graph are there."""
+    return any((folder / "raw" / mark).is_file() for mark in MARKS) and not (folder / "raw" / "graph-label.csv.gz").is_file()
 
 
 def name_of(folder: Path) -> str:
@@ -69,11 +76,15 @@ def name_of(folder: Path) -> str:
 
 
 def layout_of(folder: Path, relation: str | None = None) -> Layout:
-    """The layout of what stands in ``folder/raw``.
+    """The layout of what stands in ``folder/raw``, or else in ``folder/processed``.
 
     Raises:
         ValueError: a relation of a graph that has none, or that it has not.
     """
+    if not has_raw(folder):
+        from graphssl.datasets.ogb_processed import Saved  # which is made of what stands here
+
+        return Saved(folder, relation)
     if (folder / "raw" / "num-node-dict.csv.gz").is_file():
         return Kinds(folder, relation)
     if relation is not None:
@@ -126,15 +137,8 @@ class Text:
         return classes(raw.whole(self.label_file, "float64", rows=self.num_nodes, gaps=True), self.label_file)
 
     def _means(self) -> np.ndarray:
-        n = self.num_nodes
-        total, degree = np.zeros((self.num_features, n)), np.zeros(n)
         told = raw.pieces(self.feature_file, "float32", rows=self.num_edges)
-        for edges, values in aligned(self.edges(), told):
-            for ends in edges:
-                degree += np.bincount(ends, minlength=n)
-                for column, value in zip(total, values.T, strict=True):
-                    column += np.bincount(ends, weights=value, minlength=n)
-        return (total / np.maximum(degree, 1)).T.astype(np.float32)
+        return edge_means(self.edges(), told, self.num_nodes, self.num_features)
 
 
 class Kinds(Text):
@@ -267,6 +271,17 @@ def classes(labels: np.ndarray, path: Path) -> np.ndarray:
         if (values[known[:, 0]] < 0).any() or (values[known[:, 0]] != labels[known]).any():
             raise ValueError("classes must be integers from 0")
         return values
+
+
+def edge_means(edges: Iterator[np.ndarray], values: Iterator[np.ndarray], num_nodes: int, num_features: int) -> np.ndarray:
+    """The mean of what edges carry over those of a node, at either end, ``[N, F]``; 0 where it has none."""
+    total, degree = np.zeros((num_features, num_nodes)), np.zeros(num_nodes)
+    for both, told in aligned(edges, values):
+        for ends in both:
+            degree += np.bincount(ends, minlength=num_nodes)
+            for column, value in zip(total, told.T, strict=True):
+                column += np.bincount(ends, weights=value, minlength=num_nodes)
+    return (total / np.maximum(degree, 1)).T.astype(np.float32)
 
 
 def aligned(edges: Iterator[np.ndarray], values: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -15,7 +15,7 @@ from graphssl.datasets import ogb_raw as raw
 from graphssl.datasets.dataset import Dataset
 from graphssl.datasets.download import download, master
 from graphssl.datasets.files import DatasetNotFound, cache_folder, roots
-from graphssl.datasets.ogb_layouts import MARKS, Layout, layout_of, name_of, raw_above
+from graphssl.datasets.ogb_layouts import MARKS, SAVED, Layout, has_raw, layout_of, name_of, set_above
 from graphssl.datasets.table import DATASETS, Entry, canonical
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ def open_source(
 
     A set is looked for where ogb itself keeps it: ``ogb/ogbn_products`` (or ``ogb/ogbn_products_pyg``, or without ``ogb/``) below ``root``,
     else below ``GRAPHSSL_DATA``, and below the cache's ``data`` folder; else it is downloaded from OGB's address, on from where an earlier
-    attempt broke off. What ogb or PyG made of it (``processed/``, ``split_dict.pt``) is neither needed nor opened.
+    attempt broke off. Where only what ogb's PyG class made of it is there (``processed/`` and ``split/``), that is used as it is; nothing
+    but tensors and plain values is taken from it (:mod:`graphssl.datasets.ogb_processed`).
 
     *Direction.* ``ogbn-products`` and ``ogbn-proteins`` list each edge once and mean both directions. ``ogbn-arxiv``, ``ogbn-mag`` and
     ``ogbn-papers100M`` list citations, which are directed; OGB's own example code makes them undirected before it trains, and so does BGRL
@@ -95,7 +96,7 @@ def find(data: str | Path, root: str | Path | None = None, *, yes: bool = False)
     """The name of a set and the folder that has its ``raw``, downloaded where it is not there."""
     path = Path(data).expanduser()
     if isinstance(data, Path) or len(path.parts) > 1:
-        folder = raw_above(path)
+        folder = set_above(path)
         if folder is None:
             raise ValueError(f"{data} is no folder in the layout of an OGB node set: {_what_is_missing(path, MARKS)}")
         return name_of(folder), folder
@@ -149,6 +150,7 @@ class NodeSet:
 def _identity(folder: Path) -> str:
     """Of sizes and times of the files: another where one was changed."""
     paths = [path for below in ("raw", "split") for path in sorted((folder / below).rglob("*.*z")) if path.is_file()]
+    paths += [] if has_raw(folder) else [folder / SAVED]
     known = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(repr(known).encode()).hexdigest()
 
@@ -161,7 +163,7 @@ def _find(entry: Entry, root: str | Path | None, yes: bool) -> Path:
     places = roots(root)
     near = [place / below / f"{name}{end}" for place in places for below in ("ogb", "") for end in ("", "_pyg", "_dgl")]
     for folder in near:
-        if raw_above(folder) is not None:
+        if set_above(folder) is not None:
             return folder
     row = master("nodeproppred")[entry.name]
     mark = "raw/data.npz" if row["binary"] == "True" else "raw/num-node-dict.csv.gz" if row["is hetero"] == "True" else "raw/edge.csv.gz"
@@ -185,8 +187,8 @@ def _what_is_missing(folder: Path, marks: tuple[str, ...]) -> str:
     one = f"{'one of ' if len(marks) > 1 else ''}raw/{', raw/'.join(marks)}"
     if any((folder / "processed").glob("*")):
         return (
-            f"{folder} holds only what ogb made of its raw files (processed/), which is pickled and is not opened: {one} is missing. "
-            "Put the set's raw folder beside it, or delete the folder to get it anew"
+            f"{folder} holds neither {one} nor both of {SAVED} and split/. "
+            "Put the set's raw folder there, or delete the folder to get it anew"
         )
     return f"{folder} has no {one}" if folder.is_dir() else f"there is no folder {folder}"
 

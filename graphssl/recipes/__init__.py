@@ -11,8 +11,10 @@ from graphssl.recipes import (
     adgcl,
     attribute_masking,
     bgrl,
+    cca_ssg,
     context_prediction,
     dgi,
+    gbt,
     grace,
     graphcl,
     graphmae,
@@ -20,6 +22,7 @@ from graphssl.recipes import (
     joao,
     mvgrl,
     simgrace,
+    vicreg,
 )
 from graphssl.recipes.base import Diffused, GraphViews, OneView, Recipe, Reported, TwoViews
 
@@ -27,8 +30,10 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     "adgcl": {**adgcl.RECIPES},
     "attribute-masking": {**attribute_masking.RECIPES},
     "bgrl": {**bgrl.RECIPES},
+    "cca-ssg": {**cca_ssg.RECIPES},
     "context-prediction": {**context_prediction.RECIPES},
     "dgi": {**dgi.RECIPES},
+    "gbt": {**gbt.RECIPES},
     "grace": {**grace.RECIPES},
     "graphcl": {**graphcl.RECIPES},
     "graphmae": {**graphmae.RECIPES},
@@ -36,13 +41,16 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     "joao": {**joao.RECIPES},
     "mvgrl": {**mvgrl.RECIPES},
     "simgrace": {**simgrace.RECIPES},
+    "vicreg": {**vicreg.RECIPES},
 }
 DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
     "adgcl": adgcl.DEFAULT,
     "attribute-masking": attribute_masking.DEFAULT,
     "bgrl": bgrl.DEFAULT,
+    "cca-ssg": cca_ssg.DEFAULT,
     "context-prediction": context_prediction.DEFAULT,
     "dgi": dgi.DEFAULT,
+    "gbt": gbt.DEFAULT,
     "grace": grace.DEFAULT,
     "graphcl": graphcl.DEFAULT,
     "graphmae": graphmae.DEFAULT,
@@ -50,6 +58,7 @@ DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
     "joao": joao.DEFAULT,
     "mvgrl": mvgrl.DEFAULT,
     "simgrace": simgrace.DEFAULT,
+    "vicreg": vicreg.DEFAULT,
 }
 GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelled; a method that is not here needs one large graph
     "adgcl": adgcl.DEFAULT,
@@ -67,15 +76,20 @@ GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelle
 LARGE_FROM = 200_000  # nodes of a store from which the default is not to see it whole
 LARGE: dict[str, dict[str, object]] = {  # what changes in the default then; other methods go through partitions
     "bgrl": bgrl.LARGE,
+    "cca-ssg": cca_ssg.LARGE,
     "dgi": dgi.SAMPLED,
+    "gbt": gbt.LARGE,
     "grace": grace.LARGE,
+    "vicreg": vicreg.LARGE,
 }
 DESCRIPTIONS: dict[str, str] = {
     "adgcl": "AD-GCL: find a graph again though a second network drops its edges (Suresh et al., 2021, arXiv:2106.05819)",
     "attribute-masking": "Attribute masking: tell the type of hidden nodes, as the element of atoms (Hu et al., 2020, arXiv:1905.12265)",
     "bgrl": "Bootstrapped Graph Latents: predict a slow copy of the encoder, no negatives (Thakoor et al., 2022, arXiv:2102.06514)",
+    "cca-ssg": "CCA-SSG: columns that agree between two views and do not correlate within one (Zhang et al., 2021, arXiv:2106.12484)",
     "context-prediction": "Context prediction: tell what is around a neighbourhood from what is not (Hu et al., 2020, arXiv:1905.12265)",
     "dgi": "Deep Graph Infomax: tell nodes of the graph from nodes of a shuffled copy (Velickovic et al., 2019, arXiv:1809.10341)",
+    "gbt": "G-BT, Barlow Twins on graphs: correlations of columns drawn to the identity (Bielak et al., 2022, arXiv:2106.02466)",
     "grace": "GRACE: draw a node's two views together, away from all others (Zhu et al., 2020, arXiv:2006.04131)",
     "graphcl": "GraphCL: draw a graph and an augmented view of it together, away from the others (You et al., 2020, arXiv:2010.13902)",
     "graphmae": "GraphMAE: hide features of nodes, encode, and tell them again from the neighbours (Hou et al., 2022, arXiv:2205.10803)",
@@ -83,6 +97,7 @@ DESCRIPTIONS: dict[str, str] = {
     "joao": "JOAO: GraphCL that learns how often to use each augmentation (You et al., 2021, arXiv:2106.07594)",
     "mvgrl": "MVGRL: nodes of one view tell their graph as its diffusion sums it up (Hassani and Khasahmadi, 2020, arXiv:2006.05582)",
     "simgrace": "SimGRACE: draw a graph's embedding to that of an encoder with noise on its weights (Xia et al., 2022, arXiv:2202.03104)",
+    "vicreg": "VICReg: nodes' two views agree, each column varies and tells something else (Bardes et al., 2022, arXiv:2105.04906)",
 }
 MOLECULES: dict[str, object] = {  # what changes in a graph-level default where nodes are atoms, and edges bonds with attributes
     "encoder": "gine",
@@ -175,9 +190,9 @@ def _one_large_graph(folder: Path) -> tuple[str, int] | None:
         return "" if own else card.name, card.num_nodes
     if not folder.is_dir():
         return None
-    from graphssl.datasets.ogb_layouts import layout_of, name_of, raw_above
+    from graphssl.datasets.ogb_layouts import layout_of, name_of, set_above
 
-    place = raw_above(folder)
+    place = set_above(folder)
     return None if place is None else (name_of(place), layout_of(place).num_nodes)
 
 
