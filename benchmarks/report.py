@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.table import table as speed_table
 from graphssl.evaluation.score import number
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-RESULTS, LABELS, SPEED, BATCHES, LARGE, SAMPLING, RANKS, KILLS = (
-    f"<!-- {name} -->" for name in ("results", "labels", "speed", "batches", "large", "sampling", "ranks", "kills")
+RESULTS, LABELS, STEP, SPEED, BATCHES, LARGE, SAMPLING, RANKS, KILLS = (
+    f"<!-- {name} -->" for name in ("results", "labels", "step", "speed", "batches", "large", "sampling", "ranks", "kills")
 )
 
 
@@ -48,6 +49,12 @@ def batches() -> str:
             f"| {what} | {cells[0]} | {cells[1]} | {row[f'{name} ratio to tidy']} | {cells[2]} | {row[f'{name} ratio to dense']} |"
         )
     return "\n".join(lines)
+
+
+def step() -> str:
+    """The tables of ``benchmarks.speed`` as Markdown."""
+    path = HERE / "results" / "speed.json"
+    return speed_table(json.loads(path.read_text(encoding="utf-8"))["parts"] if path.is_file() else {})
 
 
 def speed() -> str:
@@ -109,6 +116,7 @@ def readme(text: str) -> str:
     for mark, content in (
         (RESULTS, table()),
         (LABELS, labels()),
+        (STEP, step()),
         (SPEED, speed()),
         (BATCHES, batches()),
         (LARGE, large()),

@@ -17,7 +17,8 @@ from graphssl.datasets.table import canonical
 from graphssl.files import check_free, next_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.listings import HIDDEN, LISTS, describe
-from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known, nearest
+from graphssl.naming import nearest
+from graphssl.recipes import RECIPES, Recipe, find_method, find_recipe, is_known
 from graphssl.recipes.base import ONLY_FOR, TAKEN
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ usage: graphssl COMMAND ...
   embed RUN --out FILE      embeddings of a run as .npy, .parquet or .safetensors
   finetune RUN DATASET      train the encoder of a run and a head on labels, beside the same network from scratch
   semi METHOD DATASET       few labels beside a method's loss on all nodes, or on all graphs (infograph-star)
+  reproduce METHOD DATASET  the recipe, protocol and seeds of a published score, and how far from it we are
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
   data convert DATA --out STORE
                             a graph as a store on disk, which is mapped and never read as a whole
@@ -155,6 +157,7 @@ def _dispatch(args: list[str]) -> int:
         "semi": _supervised("semi"),
         "predict": _supervised("predict"),
         "data": _data,
+        "reproduce": _reproduce,
         "list": _list,
         "show": lambda rest: _show(_parse(Show, "show", rest)),
     }
@@ -185,6 +188,12 @@ def _data(args: list[str]) -> int:
     from graphssl.cli_data import data
 
     return data(args)
+
+
+def _reproduce(args: list[str]) -> int:
+    from graphssl.cli_reproduce import reproduce
+
+    return reproduce(args)
 
 
 def _parse(cls: type[Any], name: str, args: list[str]) -> Any:

@@ -16,7 +16,8 @@ from graphssl.cli import check_there
 from graphssl.datasets.table import DATASETS, canonical
 from graphssl.files import CARD, check_free
 from graphssl.flags import check_flags
-from graphssl.recipes import is_known, nearest
+from graphssl.naming import nearest
+from graphssl.recipes import is_known
 from graphssl.stages import Stages
 
 if TYPE_CHECKING:

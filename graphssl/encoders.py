@@ -24,6 +24,7 @@ from graphssl.layers import (
     GINEConv,
     JumpingKnowledge,
     Linear,
+    RowLinear,
     SAGEConv,
     WeightStandardization,
 )
@@ -327,6 +328,18 @@ def GATv2(in_channels: int, channels: Sequence[int], *, heads: int = 4, attentio
     return GNN(in_channels, channels, partial(GATConv, heads=heads, dropout=attention_dropout, dynamic=True), **options)
 
 
+def MLP(in_channels: int, channels: Sequence[int], **options: Unpack[Options]) -> GNN:
+    """Layers on each node's features alone: what the graph adds is beside it, and a student that needs no neighbours; as :class:`GNN`.
+
+    As a student of a GNN it is the GLNN of Zhang et al., 2022, arXiv:2110.08727.
+
+    Example:
+        >>> MLP(1433, [256]).out_channels
+        256
+    """
+    return GNN(in_channels, channels, RowLinear, **options)
+
+
 ENCODERS: dict[str, Callable[..., GNN]] = {
     "gcn": GCN,
     "gat": GAT,
@@ -335,6 +348,7 @@ ENCODERS: dict[str, Callable[..., GNN]] = {
     "gin": GIN,
     "gine": GINE,
     "mpnn": MPNN,
+    "mlp": MLP,
 }
 
 
@@ -386,8 +400,10 @@ def config_of(name: str, in_channels: int, **options: Any) -> dict[str, Any]:
 
 
 def build(config: dict[str, Any]) -> GNN:
-    """The encoder that :func:`config_of` describes, with freshly drawn parameters; with ``diffusion``, one of two views."""
+    """The encoder that :func:`config_of` describes, with fresh parameters; with ``diffusion`` or ``structures``, of several views."""
     options = dict(config)
+    if (structures := options.pop("structures", None)) is not None:
+        return _of_structures(options, **structures)
     if (diffusion := options.pop("diffusion", None)) is not None:
         from graphssl.augment import Diffuse, Identity
         from graphssl.multiview import MultiView
@@ -397,3 +413,13 @@ def build(config: dict[str, Any]) -> GNN:
     if name not in ENCODERS:
         raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {name!r}")
     return ENCODERS[name](in_channels, channels, **options)
+
+
+def _of_structures(options: dict[str, Any], kinds: Sequence[Any], merge: Any, **settings: Any) -> GNN:
+    """One encoder a view of the structure (:func:`graphssl.multiview.structure`); that of the features alone is an MLP."""
+    from graphssl.multiview import MultiView, structure
+
+    shared = {name: value for name, value in options.items() if name in {*Options.__annotations__, "in_channels", "channels"}}
+    parts = [build({**shared, "name": "mlp"} if kind == "features" else options) for kind in kinds]
+    views = [structure(kind, **settings) for kind in kinds]
+    return MultiView(parts, views, merge=merge, project=False)  # type: ignore[return-value]  # the same face

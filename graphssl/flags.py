@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel, ConfigDict
 from tyro.conf import Positional, arg
 
-from graphssl.recipes import nearest
+from graphssl.naming import nearest
 
 
 class TableOptions(BaseModel):

@@ -1,10 +1,10 @@
-"""What stands behind an encoder during training: projectors and predictors, the moving-average copy, readout, discriminator."""
+"""What stands behind an encoder during training: projectors and predictors, the moving-average copy, readout, discriminators."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,26 @@ class MLP(nn.Sequential):
             raise ValueError(f"act must be one of {', '.join(ACTIVATIONS)}, got {act!r}")
         make: Callable[[], nn.Module] = ACTIVATIONS[act]
         super().__init__(nn.Linear(in_channels, hidden), make(), nn.Linear(hidden, out_channels))
+
+
+class ClassDecoder(nn.Module):
+    """Features again from an embedding and its class, ``[N, D], [N] -> [N, F]``: the class-conditional decoder of Thanos' autoencoder.
+
+    The class joins as an embedding of its own (Chen et al., 2022, arXiv:2204.07596), so what the node's embedding must tell is how the node
+    differs from others of its class.
+
+    Example:
+        >>> ClassDecoder(8, 3, 16, 5)(torch.zeros(4, 8), torch.tensor([0, 1, 2, 2])).shape
+        torch.Size([4, 5])
+    """
+
+    def __init__(self, channels: int, num_classes: int, hidden: int, out_channels: int) -> None:
+        super().__init__()
+        self.of_class = nn.Embedding(num_classes, channels)
+        self.decoder = MLP(2 * channels, hidden, out_channels)
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        return self.decoder(torch.cat([h, self.of_class(y)], 1))  # type: ignore[no-any-return]
 
 
 class ShortcutMLP(nn.Module):
@@ -114,3 +134,29 @@ def mean_per_graph(h: Tensor, graph_id: Tensor | None, num_graphs: int) -> Tenso
     total = h.new_zeros(num_graphs, h.size(1)).index_add(0, graph_id, h)
     count = torch.bincount(graph_id, minlength=num_graphs).clamp(min=1)
     return total / count[:, None]
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, t: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return t.view_as(t)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return -ctx.scale * grad, None
+
+
+def gradient_reversed(t: Tensor, scale: float = 1.0) -> Tensor:
+    """The same value; the gradient ``-scale`` times as large (Ganin and Lempitsky, 2015, arXiv:1409.7495).
+
+    What stands behind it descends its loss while what stands before it ascends.
+
+    Example:
+        >>> t = torch.ones(2, requires_grad=True)
+        >>> gradient_reversed(t, 0.5).sum().backward()
+        >>> t.grad
+        tensor([-0.5000, -0.5000])
+    """
+    out: Tensor = _Reversed.apply(t, scale)  # type: ignore[no-untyped-call]
+    return out

@@ -158,6 +158,20 @@ class GCNConv(Convolution):
         return (self.linear(h) if _waits(self, self.linear, h) else h) + self.bias  # type: ignore[no-any-return]
 
 
+class RowLinear(Convolution):
+    """``x_i W + b``: a node's own features and nothing of its neighbours."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.linear = Linear(in_channels, out_channels)
+
+    def project(self, x: Tensor | CSR) -> tuple[Tensor, ...]:
+        return (self.linear(x),)
+
+    def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
+        return own[0]
+
+
 class SAGEConv(Convolution):
     """``W_n mean_j(x_j) + W_r x_i + b`` over the edges ``j -> i``, or ``max_j`` (Hamilton et al., 2017, arXiv:1706.02216).
 

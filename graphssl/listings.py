@@ -7,6 +7,7 @@ from collections.abc import Callable
 from graphssl.augment.table import DESCRIPTIONS as AUGMENTATIONS
 from graphssl.datasets.table import DATASETS
 from graphssl.evaluation.protocols import PROTOCOLS
+from graphssl.losses.table import LOSSES
 from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Recipe
 
 ENCODERS: dict[str, str] = {
@@ -17,16 +18,7 @@ ENCODERS: dict[str, str] = {
     "gin": "graph isomorphism network, sum of neighbours (Xu et al., 2019, arXiv:1810.00826)",
     "gine": "GIN with edge features, for molecules (Hu et al., 2020, arXiv:1905.12265)",
     "mpnn": "a matrix for each edge from its attributes, a GRU, Set2Set (Gilmer et al., 2017, arXiv:1704.01212)",
-}
-
-LOSSES: dict[str, str] = {
-    "bootstrap": "one minus the mean cosine of prediction and target: BGRL (Thakoor et al., 2022, arXiv:2102.06514)",
-    "info_nce": "InfoNCE, with intra-view negatives the loss of GRACE and SimCLR (Zhu et al., 2020, arXiv:2006.04131)",
-    "sampled_info_nce": "InfoNCE against a few rows drawn as the negatives of all, as the BGRL paper runs GRACE (arXiv:2102.06514)",
-    "jsd": "Jensen-Shannon estimate of mutual information: Deep InfoMax, InfoGraph (Hjelm et al., 2019, arXiv:1808.06670)",
-    "node_graph_jsd": "the same between nodes and graphs of a batch: InfoGraph (Sun et al., 2020, arXiv:1908.01000)",
-    "scaled_cosine": "(1 - cosine)^alpha of a reconstruction: GraphMAE (Hou et al., 2022, arXiv:2205.10803)",
-    "bce": "binary cross-entropy of scores: DGI (Velickovic et al., 2019, arXiv:1809.10341)",
+    "mlp": "the features of a node alone, no neighbours; as a student GLNN (Zhang et al., 2022, arXiv:2110.08727)",
 }
 
 HIDDEN = ("source", "reported")  # what a recipe says of itself, not what it sets
@@ -57,7 +49,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "recipes": recipes,
     "encoders": lambda: ENCODERS,
     "augmentations": lambda: AUGMENTATIONS,
-    "losses": lambda: LOSSES,
+    "losses": lambda: {name: line.about for name, line in LOSSES.items()},
     "protocols": protocols,
 }
 

@@ -37,7 +37,7 @@ from graphssl.training import Step, Training, TrainingDiverged, train
 WATCHED = 2048  # graphs, of many, that the watch for collapse embeds
 SAVE_EVERY = 60.0  # seconds between checkpoints
 OPTIONS = ("epochs", "lr", "weight_decay", "optimizer", "warmup", "schedule", "patience", "clip", "precision")  # of a recipe, for train
-CONTRASTS = ("adgcl", "infograph", "joao", "mvgrl", "simgrace")  # with the graphs that their own process has
+CONTRASTS = ("adgcl", "dim", "infograph", "joao", "mvgrl", "simgrace")  # with the graphs that their own process has
 TELLS_FROM = 100_000  # nodes that take seconds to embed
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 
@@ -70,6 +70,7 @@ def run(
     save_every: float = SAVE_EVERY,
     watcher: Watcher | None = None,
     options: Mapping[str, Any] | None = None,
+    known: Mapping[str, Score] | None = None,
 ) -> dict[str, Any]:
     """Train, embed and score, and leave a run folder at ``out``; returns what ``score.json`` holds.
 
@@ -78,7 +79,7 @@ def run(
 
     SIGINT and SIGTERM end the run between two steps. After SIGINT, or a ``KeyboardInterrupt`` while training, the folder ``out`` holds the
     encoder as it was, is marked ``interrupted`` and has no ``score.json``; the record returned says so too. After SIGTERM there is no
-    time for that. ``options`` are further ones of :func:`graphssl.load`.
+    time for that. ``options`` are further ones of :func:`graphssl.load`; ``known`` are scores of :func:`beside` that need not be made.
 
     Under :func:`graphssl.distributed.joined` all processes call this and train together; the first one does all else, and to the others
     an empty record is returned.
@@ -119,7 +120,7 @@ def run(
                 "norm layer has no statistics"
             )
         try:
-            beside = work.remembered("beside", lambda: _beside(data, recipe, watcher))
+            others = work.remembered("beside", lambda: beside(data, recipe, watcher) if known is None else dict(known))
             for seed in seeds:
                 found = work.finished(seed)
                 if found is None:
@@ -140,7 +141,7 @@ def run(
             write_json(folder / "run.json", record)
             if done[-1].interrupted:
                 return {"method": method, "dataset": dataset, "interrupted": True, "epochs": done[-1].epochs, "run": str(out)}
-            score = score_record(method, dataset, setting_of(data, recipe), recipe, done, beside)
+            score = score_record(method, dataset, setting_of(data, recipe), recipe, done, others)
             score |= {"targets": list(data.targets or ()), **ranks}
             write_json(folder / "score.json", score)
         work.remove()
@@ -344,7 +345,8 @@ def _scored(data: Dataset, recipe: Recipe) -> bool:
     return bool(data.splits) or find_protocol(recipe.protocol).name not in ("fixed", "molecules")
 
 
-def _beside(data: Dataset, recipe: Recipe, watcher: Watcher) -> dict[str, Score]:
+def beside(data: Dataset, recipe: Recipe, watcher: Watcher) -> dict[str, Score]:
+    """Scores of what needs no training, by name: the raw features first."""
     if not _scored(data, recipe):
         return {}
     setting = setting_of(data, recipe)

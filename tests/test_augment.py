@@ -27,6 +27,7 @@ from graphssl.augment import (
     AddEdges,
     Augmentation,
     Compose,
+    ConnectSimilar,
     Diffuse,
     DropEdges,
     DropNodes,
@@ -61,6 +62,7 @@ CASES: dict[str, Augmentation] = {
     "mask-features mean": MaskFeatures(0.4, mode="node", fill="mean"),
     "diffuse ppr": Diffuse("ppr", top_k=3),
     "diffuse heat": Diffuse("heat", t=2.0, top_k=None, threshold=0.05, renormalise=True),
+    "connect-similar": ConnectSimilar(3),
     "adaptive-drop-edges degree": AdaptiveDropEdges(0.4),
     "adaptive-drop-edges pagerank": AdaptiveDropEdges(0.4, "pagerank", directed=True),
     "adaptive-drop-edges eigenvector": AdaptiveDropEdges(0.4, "eigenvector"),
@@ -70,8 +72,8 @@ CASES: dict[str, Augmentation] = {
     "random-choice": RandomChoice(DropNodes(0.3), DropEdges(0.3), weights=(1, 2)),
     "random-choice per graph": RandomChoice(DropNodes(0.3), Subgraph(0.7, how="grow"), DropEdges(0.3), per_graph=True),
 }
-DETERMINISTIC = {"identity", "diffuse ppr", "diffuse heat"}
-REWIRING = {"diffuse ppr", "diffuse heat"}  # edges and weights are new
+DETERMINISTIC = {"identity", "diffuse ppr", "diffuse heat", "connect-similar"}
+REWIRING = {"diffuse ppr", "diffuse heat", "connect-similar"}  # edges and weights are new
 ADDING = {"add-edges", "add-edges full", "compose"}
 ONE_WAY = {"drop-edges directed", "adaptive-drop-edges pagerank"}
 

@@ -29,9 +29,10 @@ from graphssl.encoders import ENCODERS
 from graphssl.evaluation.protocols import find_protocol
 from graphssl.layers import ACTIVATIONS, GATConv, GCNConv, GINConv, JumpingKnowledge, SAGEConv, WeightStandardization
 from graphssl.listings import ENCODERS as ENCODER_LINES
-from graphssl.listings import LOSSES
+from graphssl.listings import LISTS
+from graphssl.losses.table import LOSSES, functions
 from graphssl.objectives import METHODS
-from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Diffused, GraphViews, OneView, Recipe, TwoViews, levels
+from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Diffused, GraphViews, OneView, Recipe, Structured, TwoViews, levels
 from graphssl.recipes import base as recipe_base
 
 ALL_RECIPES = [
@@ -39,7 +40,7 @@ ALL_RECIPES = [
     *[(m, "default", recipe) for m, recipe in DEFAULTS.items()],
 ]
 EDGES = 3  # columns of edge_attr, for encoders that take them
-SHARED_RECIPES = (Recipe, TwoViews, OneView, GraphViews, Diffused)  # whose fields are of the encoder, the views, training
+SHARED_RECIPES = (Recipe, TwoViews, OneView, GraphViews, Diffused, Structured)  # whose fields are of the encoder, the views, training
 each_recipe = pytest.mark.parametrize(("method", "name", "recipe"), ALL_RECIPES, ids=[f"{m}-{name}" for m, name, _ in ALL_RECIPES])
 
 
@@ -67,8 +68,10 @@ def test_every_objective_is_in_the_table() -> None:
 
 
 def test_losses_match_their_table() -> None:
-    assert set(LOSSES) == set(losses.__all__)
-    assert all(callable(getattr(losses, name)) for name in LOSSES)
+    named = {name for names in functions().values() for name in names}
+    assert named == set(losses.__all__)
+    assert not named & set(functions()), "a module hides the function of its name once it is imported"
+    assert all(callable(getattr(losses, name)) for name in named)
 
 
 def test_encoders_match_their_tables() -> None:
@@ -89,7 +92,7 @@ def test_augmentations_match_their_table() -> None:
     assert {cls.__name__ for cls in AUGMENTATIONS.values()} <= set(graphssl.__all__)
 
 
-@pytest.mark.parametrize("lines", [DESCRIPTIONS, LOSSES, ENCODER_LINES], ids=["methods", "losses", "encoders"])
+@pytest.mark.parametrize("lines", [DESCRIPTIONS, LISTS["losses"](), ENCODER_LINES], ids=["methods", "losses", "encoders"])
 def test_every_line_names_its_source(lines: dict[str, str]) -> None:
     assert [name for name, line in lines.items() if "arXiv:" not in line] == []
 
@@ -238,7 +241,7 @@ def test_recipe_reaches_the_objective(method: str, name: str, recipe: Recipe) ->
     """Each number of the method's own, and the encoder's shape, arrive where they are used."""
     net = make(method, recipe, width(recipe), EDGES)
     assert net.encoder.channels == list(recipe.channels)
-    views = 2 if isinstance(recipe, Diffused) else 1
+    views = 2 if isinstance(recipe, Diffused) else len(recipe.structures) if isinstance(recipe, Structured) else 1
     assert net.encoder.out_channels == views * (sum(recipe.channels) if recipe.jk == "cat" else recipe.channels[-1])
     own = set(type(recipe).model_fields).difference(*(cls.model_fields for cls in SHARED_RECIPES if isinstance(recipe, cls)))
     arguments = set(inspect.signature(METHODS[method]).parameters) - {"encoder", "views", "corruption"}

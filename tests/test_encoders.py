@@ -532,7 +532,7 @@ def test_activation_each_layer_its_own(act: str) -> None:
         (lambda: GAT(4, [8], attention_dropout=1.5), ["dropout", "1.5"]),
         (lambda: GATv2(4, [9], heads=2), ["heads", "divide", "9"]),
         (lambda: GraphSAGE(4, [8], aggregation="sum"), ["aggregation", "sum", "mean"]),
-        (lambda: build({"name": "mlp", "in_channels": 4, "channels": [8]}), ["encoder", "mlp", "gcn"]),
+        (lambda: build({"name": "cnn", "in_channels": 4, "channels": [8]}), ["encoder", "cnn", "gcn"]),
     ],
 )
 def test_bad_arguments_are_named(make: Callable[[], GNN], words: list[str]) -> None:

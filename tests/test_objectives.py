@@ -17,20 +17,25 @@ from torch import Tensor, nn
 
 from graphssl import (
     BGRL,
+    CCASSG,
     DGI,
     GCN,
     GIN,
     GRACE,
     METHODS,
+    BarlowTwins,
     Compose,
     DropEdges,
     DropNodes,
     Graph,
     GraphSAGE,
     Identity,
+    InfoMin,
     MaskFeatures,
+    MoCo,
     Objective,
     Subgraph,
+    VICReg,
     embed,
     fit,
     side_by_side,
@@ -52,8 +57,13 @@ def encoder(features: int = graphs.F, norm: str = "batch", channels: tuple[int, 
 
 MAKE: dict[str, Callable[..., Objective]] = {
     "bgrl": lambda net, view=VIEW, **options: BGRL(net, (view, view), **{"hidden": 16, **options}),
+    "cca-ssg": lambda net, view=VIEW, **options: CCASSG(net, (view, view), **options),
     "dgi": lambda net, view=None, **options: DGI(net, **options),
+    "gbt": lambda net, view=VIEW, **options: BarlowTwins(net, (view, view), **options),
     "grace": lambda net, view=VIEW, **options: GRACE(net, (view, view), **{"hidden": 16, **options}),
+    "moco": lambda net, view=VIEW, **options: MoCo(net, (view, view), **{"hidden": 16, "queue": 4, **options}),  # a long queue fills up first
+    "infomin": lambda net, view=VIEW, **options: InfoMin(net, (view, view), **{"hidden": 16, **options}),
+    "vicreg": lambda net, view=VIEW, **options: VICReg(net, (view, view), **{"hidden": 12, **options}),
 }
 each_method = pytest.mark.parametrize("method", MAKE)
 each_graph = pytest.mark.parametrize("kind", graphs.GRAPHS)

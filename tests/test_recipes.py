@@ -14,7 +14,8 @@ from graphssl import Graph, fit, seeded
 from graphssl.building import make
 from graphssl.datasets.table import DATASETS, canonical
 from graphssl.evaluation.protocols import PROTOCOLS
-from graphssl.recipes import DEFAULTS, DESCRIPTIONS, GRAPH_DEFAULTS, RECIPES, Recipe, find_method, find_recipe, is_known, levels, nearest
+from graphssl.naming import nearest
+from graphssl.recipes import DEFAULTS, DESCRIPTIONS, GRAPH_DEFAULTS, RECIPES, Recipe, Structured, find_method, find_recipe, is_known, levels
 
 ALL = {f"{method} {name}": (method, name, recipe) for method, rows in RECIPES.items() for name, recipe in rows.items()}
 ALL |= {f"{method} default": (method, "", recipe) for method, recipe in DEFAULTS.items()}
@@ -157,7 +158,8 @@ def test_every_recipe_builds_and_runs(name: str) -> None:
         objective = make(method, recipe, 7)
     history = fit(objective, graph, epochs=2, lr=recipe.lr)
     assert len(history) == 2
-    assert objective.encoder(graph).shape == (12, recipe.channels[-1])
+    copies = len(recipe.structures) if isinstance(recipe, Structured) else 1
+    assert objective.encoder(graph).shape == (12, copies * recipe.channels[-1])
 
 
 def test_each_method_is_in_every_table() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphssl.augment.edges import AddEdges, DropEdges
     from graphssl.augment.features import MaskFeatures, ShuffleFeatures
     from graphssl.augment.nodes import DropNodes, Subgraph
+    from graphssl.augment.similar import ConnectSimilar
     from graphssl.augment.views import Augmentation, aligned, matched
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "AddEdges",
     "Augmentation",
     "Compose",
+    "ConnectSimilar",
     "Diffuse",
     "DropEdges",
     "DropNodes",
@@ -51,6 +53,7 @@ __getattr__ = lazy(
         "edges": ("AddEdges", "DropEdges"),
         "features": ("MaskFeatures", "ShuffleFeatures"),
         "nodes": ("DropNodes", "Subgraph"),
+        "similar": ("ConnectSimilar",),
         "views": ("Augmentation", "aligned", "matched"),
     },
 )

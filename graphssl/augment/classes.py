@@ -8,6 +8,7 @@ from graphssl.augment.diffuse import Diffuse
 from graphssl.augment.edges import AddEdges, DropEdges
 from graphssl.augment.features import MaskFeatures, ShuffleFeatures
 from graphssl.augment.nodes import DropNodes, Subgraph
+from graphssl.augment.similar import ConnectSimilar
 from graphssl.augment.views import Augmentation
 
 AUGMENTATIONS: dict[str, type[Augmentation]] = {
@@ -19,6 +20,7 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     "drop-nodes": DropNodes,
     "subgraph": Subgraph,
     "diffuse": Diffuse,
+    "connect-similar": ConnectSimilar,
     "adaptive-drop-edges": AdaptiveDropEdges,
     "adaptive-mask-features": AdaptiveMaskFeatures,
     "compose": Compose,

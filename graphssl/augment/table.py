@@ -9,6 +9,7 @@ DESCRIPTIONS: dict[str, str] = {
     "drop-nodes": "Drop each node with probability p (You et al., 2020, arXiv:2010.13902).",
     "subgraph": "A share of the nodes, found by random walks or drawn at random (You et al., 2020, arXiv:2010.13902).",
     "diffuse": "Personalised PageRank or heat diffusion as the new edges (Gasteiger et al., 2019, arXiv:1911.05485).",
+    "connect-similar": "Edges to the k nodes of the most similar features (Wang et al., 2020, arXiv:2007.02265).",
     "adaptive-drop-edges": "Drop edges between less central nodes more often (Zhu et al., 2021, arXiv:2010.14945).",
     "adaptive-mask-features": "Mask columns of less central nodes more often (Zhu et al., 2021, arXiv:2010.14945).",
     "compose": "Several augmentations one after another.",

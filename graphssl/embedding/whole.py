@@ -98,9 +98,10 @@ def embed(
 
 
 def can_layerwise(encoder: nn.Module) -> bool:
-    """Whether the encoder goes layer by layer: a :class:`graphssl.GNN` of the library's convolutions, or a MultiView of such."""
+    """Whether the encoder goes layer by layer: a :class:`graphssl.GNN` of the library's convolutions, or a MultiView of such side by side."""
     if isinstance(encoder, MultiView):
-        return type(encoder).forward is MultiView.forward and all(can_layerwise(part) for part in encoder.encoders)
+        able = encoder.merge == "cat" and type(encoder).forward is MultiView.forward
+        return able and all(can_layerwise(part) for part in encoder.encoders)
     if not isinstance(encoder, GNN) or type(encoder).forward is not GNN.forward:
         return False
     return all(isinstance(block.conv, Convolution) and type(block.conv).forward is Convolution.forward for block in encoder.blocks)

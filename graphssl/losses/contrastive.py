@@ -22,6 +22,7 @@ def info_nce(
     intra: bool = False,
     decoupled: bool = False,
     symmetric: bool = True,
+    extra: Tensor | None = None,
     chunk: int | None = None,
 ) -> Tensor:
     r"""InfoNCE of cosine similarities, symmetrised over both directions.
@@ -40,6 +41,7 @@ def info_nce(
         intra: other rows of the same view are negatives too.
         decoupled: leave the positive out of the sum.
         symmetric: the rows of ``v`` look for theirs in ``u`` too; ``False`` takes the rows of ``u`` alone.
+        extra: ``[K, D]`` more negatives of every row, of a queue or a bank (:class:`graphssl.KeyQueue`).
         chunk: rows of similarities held at a time. ``None`` holds them all, O(N^2) memory; a number takes O(chunk^2 + N), with the same
             value and gradient: sums in a first pass, gradients from recomputed similarities in a second.
 
@@ -56,7 +58,7 @@ def info_nce(
         raise ValueError(f"u and v must both be [N, D], got {tuple(u.shape)} and {tuple(v.shape)}")
     if tau <= 0:
         raise ValueError(f"tau must be positive, got {tau}")
-    if decoupled and u.size(0) < 2:
+    if decoupled and u.size(0) < 2 and (extra is None or not len(extra)):
         raise ValueError(f"decoupled needs at least two rows, of which one is the other's negative, got {u.size(0)}")
     n = u.size(0)
     u, v = F.normalize(u, dim=1), F.normalize(v, dim=1)
@@ -64,7 +66,67 @@ def info_nce(
     a, b = (torch.cat([u, v]), None) if intra else (u, v)
     skip = (n if intra else 0) if decoupled else None
     sums = log_sums(a, b, tau=tau, skip=skip, chunk=chunk)
+    if extra is not None and len(extra):
+        far = F.normalize(extra.to(u.dtype), dim=1)
+        sums = torch.logaddexp(sums, log_sums(torch.cat([u, v]), far, tau=tau, chunk=chunk)[: 2 * n])
     return (sums if symmetric else sums[:n]).mean() - positive.mean()
+
+
+@full_precision
+def dcl(u: Tensor, v: Tensor, *, tau: float = 0.1, intra: bool = True, chunk: int | None = None) -> Tensor:
+    r"""Decoupled contrastive loss: NT-Xent without the positive in the sum (Yeh et al., 2022, arXiv:2110.06848).
+
+    The mean over the ``2N`` rows of both views of ``-s_i + log sum_k exp s_ik`` over all rows ``k`` but the row and its partner;
+    NT-Xent of a row is ``softplus`` of it. A positive is pulled as hard when it is near as when it is far, however few negatives there
+    are; the loss may be negative. The authors' code adds the two directions, which is twice the mean.
+
+    Args:
+        u: ``[N, D]``.
+        v: ``[N, D]``; row ``i`` of both is the same node.
+        tau: temperature.
+        intra: other rows of the same view are negatives too, as the authors have it.
+        chunk: rows of similarities held at a time, as in :func:`info_nce`.
+
+    Raises:
+        ValueError: as :func:`info_nce`, and fewer than two rows, which leave no negative.
+
+    Example:
+        >>> u = torch.eye(4)
+        >>> dcl(u, u) < dcl(u, u.roll(1, 0))
+        tensor(True)
+    """
+    return info_nce(u, v, tau=tau, intra=intra, decoupled=True, chunk=chunk)
+
+
+@full_precision
+def dclw(u: Tensor, v: Tensor, *, tau: float = 0.1, sigma: float = 0.5, intra: bool = True, chunk: int | None = None) -> Tensor:
+    r"""Decoupled contrastive loss that pulls harder on partners that are far apart (Yeh et al., 2022, arXiv:2110.06848).
+
+    :func:`dcl` with ``w_i s_i`` for ``s_i``, ``w_i = 2 - exp(c_i / sigma) / mean_j exp(c_j / sigma)`` of the cosines ``c_i`` of partners: a
+    weight of mean 1, which takes no gradient. The authors' code lets it.
+
+    Args:
+        u: ``[N, D]``.
+        v: ``[N, D]``; row ``i`` of both is the same node.
+        tau: temperature.
+        sigma: the larger, the more even the weights.
+        intra: other rows of the same view are negatives too.
+        chunk: rows of similarities held at a time, as in :func:`info_nce`.
+
+    Raises:
+        ValueError: as :func:`dcl`, and a ``sigma`` that is not positive.
+
+    Example:
+        >>> u = torch.eye(4)
+        >>> torch.allclose(dclw(u, u), dcl(u, u))  # all partners equally near
+        True
+    """
+    if not sigma > 0:
+        raise ValueError(f"sigma must be positive, got {sigma}")
+    whole = dcl(u, v, tau=tau, intra=intra, chunk=chunk)
+    cosine: Tensor = torch.linalg.vecdot(F.normalize(u, dim=1), F.normalize(v, dim=1))  # [N]
+    weight = 2 - len(cosine) * (cosine.detach() / sigma).softmax(0)
+    return whole + ((1 - weight) * cosine).mean() / tau
 
 
 def log_sums(a: Tensor, b: Tensor | None, *, tau: float, skip: int | None = None, chunk: int | None = None) -> Tensor:

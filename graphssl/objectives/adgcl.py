@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from graphssl.adjacency import full
+from graphssl.dropper import EdgeDropper, dropped, weighed
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
-from graphssl.heads import MLP, mean_per_graph
-from graphssl.layers import SAGEConv, reset_parameters
+from graphssl.heads import MLP, gradient_reversed
 from graphssl.losses import info_nce
 from graphssl.objectives.base import Objective, several_graphs
-from graphssl.readouts import Readout
 
 
 class ADGCL(Objective):
@@ -55,59 +50,23 @@ class ADGCL(Objective):
 
     def __init__(self, encoder: GNN, *, reg_lambda: float = 5.0, tau: float = 0.2, temperature: float = 1.0, hidden: int = 64) -> None:
         super().__init__()
-        for name, value in (("tau", tau), ("temperature", temperature)):
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+        if not tau > 0:
+            raise ValueError(f"tau must be positive, got {tau}")
         if not reg_lambda >= 0:
             raise ValueError(f"reg_lambda must be 0 or more, got {reg_lambda}")
-        if any(isinstance(module, SAGEConv) and module.aggregation == "max" for module in encoder.modules()):
-            raise ValueError(
-                "encoder must use edge weights, which the augmenter learns, and sage with aggregation 'max' has no use for them; "
-                "allowed: aggregation 'mean', or another encoder"
-            )
         self.encoder, self.reg_lambda, self.tau, self.temperature = encoder, reg_lambda, tau, temperature
-        self.augmenter = copy.deepcopy(encoder)
-        self.augmenter.readout = Readout("sum", encoder.out_channels)  # not used, so nothing to learn
-        reset_parameters(self.augmenter)
-        self.scorer = MLP(2 * encoder.out_channels, hidden, 1, act="relu")
+        self.augmenter = EdgeDropper(encoder, hidden=hidden, temperature=temperature)
         width = encoder.graph_channels
         self.projector = MLP(width, width, width, act="relu")
 
     def forward(self, g: Graph) -> Tensor:
         several_graphs(g)
         w = self.edge_weights(g)  # [E]
-        turned: Tensor = _Reversed.apply(w)  # type: ignore[no-untyped-call]
-        view = g.with_weights(turned if g.edge_weight is None else turned * g.edge_weight)
+        view = weighed(g, gradient_reversed(w))
         z1, z2 = self.projector(self.graphs(g)), self.projector(self.graphs(view))  # [G, D]
         price = self.reg_lambda * dropped(w, g)
         return info_nce(z1, z2, tau=self.tau, decoupled=True) + price - price.detach()
 
     def edge_weights(self, g: Graph) -> Tensor:
         """What a draw leaves of each edge, in (0, 1), ``[E]``."""
-        h = full(self.augmenter(g))  # [N, D]
-        source, target = g.edge_index
-        logit = full(self.scorer(torch.cat([h[source], h[target]], dim=1))).squeeze(1)
-        u = torch.rand_like(logit).clamp(1e-4, 1 - 1e-4)
-        if g.reverse is not None:
-            logit = (logit + logit[g.reverse]) / 2
-            u = u[torch.minimum(g.reverse, torch.arange(g.num_edges, device=g.device))]
-        return torch.sigmoid((logit + u.logit()) / self.temperature)
-
-
-def dropped(w: Tensor, g: Graph) -> Tensor:
-    """Mean over the graphs that have edges of the share of its edges that the weights ``w`` ``[E]`` leave out."""
-    graph = g.graph_ids[g.edge_index[1]]
-    shares = mean_per_graph((1 - w)[:, None], graph, g.num_graphs)
-    return shares.sum() / torch.bincount(graph, minlength=g.num_graphs).clamp(max=1).sum().clamp(min=1)
-
-
-class _Reversed(torch.autograd.Function):
-    """The same value; the gradient with its sign turned (Ganin and Lempitsky, 2015, arXiv:1409.7495)."""
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor) -> Tensor:
-        return w.view_as(w)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return -grad
+        return self.augmenter(g)  # type: ignore[no-any-return]

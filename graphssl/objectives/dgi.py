@@ -45,6 +45,10 @@ class DGI(Objective):
         self.one_pass = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in encoder.modules())
 
     def forward(self, g: Graph) -> Tensor:
+        return bce(*self.scores(g)[1:])
+
+    def scores(self, g: Graph) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings of the nodes ``[S, D]``, and scores of them and of the corrupted ones against the summary of their graph, ``[S]``."""
         fake = self.corruption(g)
         if self.one_pass:
             both = side_by_side([replace(part, num_seeds=None) for part in (g, fake)])
@@ -55,4 +59,4 @@ class DGI(Objective):
         ids, fake_ids = (None if b.graph_id is None else b.graph_id[: b.num_seeds] for b in (g, fake))
         means = mean_everywhere(real) if ids is None else mean_per_graph(real, ids, g.num_graphs)  # one graph may be that of all ranks
         summary = means.sigmoid()  # [G, D]
-        return bce(self.discriminator(real, summary, ids), self.discriminator(corrupt, summary, fake_ids))
+        return real, self.discriminator(real, summary, ids), self.discriminator(corrupt, summary, fake_ids)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from graphssl import losses
 from graphssl.augment import Augmentation
 from graphssl.distributed import everywhere, same
 from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP
-from graphssl.losses import info_nce, sampled_info_nce
+from graphssl.losses import sampled_info_nce
+from graphssl.losses.table import of_views
 from graphssl.objectives.base import Objective, common_rows, two_views
 
 
@@ -28,6 +34,12 @@ class GRACE(Objective):
         intra: other nodes of the same view are negatives too.
         chunk: rows of similarities held at a time; ``None`` holds all ``(2N)^2``.
         negatives: so many nodes, drawn anew at each step, are the negatives of all, in O(N) time; ``None``: all others, in O(N^2).
+            They are of InfoNCE alone.
+        loss: of the rows ``(u, v)`` of both views: a function, or the name of one of :mod:`graphssl.losses` that takes two views, with
+            those of ``tau``, ``intra`` and ``chunk`` that it knows.
+
+    Raises:
+        ValueError: a number that is out of range, a name that is none, or an option that the loss does not know.
 
     Example:
         >>> from graphssl import GCN, DropEdges, Graph
@@ -49,6 +61,7 @@ class GRACE(Objective):
         intra: bool = True,
         chunk: int | None = 2048,
         negatives: int | None = None,
+        loss: str | Callable[[Tensor, Tensor], Tensor] = "info-nce",
     ) -> None:
         super().__init__()
         if tau <= 0:
@@ -59,6 +72,10 @@ class GRACE(Objective):
             raise ValueError(f"negatives must be at least 1 or None, got {negatives}")
         self.encoder, self.views = encoder, two_views(views)
         self.tau, self.intra, self.chunk, self.negatives = tau, intra, chunk, negatives
+        name = None if callable(loss) else of_views(loss)
+        self.loss = loss if callable(loss) else self._named(of_views(loss))
+        if negatives is not None and name != "info-nce":
+            raise ValueError(f"negatives are drawn for info-nce alone, got {negatives} with another loss")
         self.projector = MLP(encoder.out_channels, hidden, encoder.out_channels, act="elu")
 
     def forward(self, g: Graph) -> Tensor:
@@ -67,6 +84,14 @@ class GRACE(Objective):
         i1, i2 = common_rows(g1, g2)
         u, v = everywhere(z1[i1]), everywhere(z2[i2])
         if self.negatives is None or self.negatives >= u.size(0):
-            return info_nce(u, v, tau=self.tau, intra=self.intra, chunk=self.chunk)
+            return self.loss(u, v)
         drawn = same(torch.randperm(u.size(0), device=u.device)[: self.negatives])
         return sampled_info_nce(u, v, drawn, tau=self.tau, intra=self.intra, chunk=self.chunk)
+
+    def _named(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss of that name with the options that it knows."""
+        function: Callable[..., Tensor] = getattr(losses, name.replace("-", "_"))
+        known = inspect.signature(function).parameters
+        if "intra" not in known and not self.intra:
+            raise ValueError(f"intra False is not for loss {name}")
+        return partial(function, **{option: getattr(self, option) for option in ("tau", "intra", "chunk") if option in known})

@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from graphssl.datasets.table import DATASETS, canonical, is_table
 from graphssl.files import CARD
+from graphssl.naming import nearest
 from graphssl.recipes import (
     adgcl,
     attribute_masking,
     bgrl,
     cca_ssg,
+    cmc,
     context_prediction,
     dgi,
+    dim,
     gbt,
     grace,
     graphcl,
     graphmae,
     infograph,
+    infomin,
     joao,
+    moco,
     mvgrl,
+    pcl,
     simgrace,
     vicreg,
 )
-from graphssl.recipes.base import Diffused, GraphViews, OneView, Recipe, Reported, TwoViews
+from graphssl.recipes.base import Diffused, GraphViews, OneView, Recipe, Reported, Structured, TwoViews
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "adgcl": {**adgcl.RECIPES},
     "attribute-masking": {**attribute_masking.RECIPES},
     "bgrl": {**bgrl.RECIPES},
     "cca-ssg": {**cca_ssg.RECIPES},
+    "cmc": {**cmc.RECIPES},
     "context-prediction": {**context_prediction.RECIPES},
     "dgi": {**dgi.RECIPES},
+    "dim": {**dim.RECIPES},
     "gbt": {**gbt.RECIPES},
     "grace": {**grace.RECIPES},
     "graphcl": {**graphcl.RECIPES},
     "graphmae": {**graphmae.RECIPES},
     "infograph": {**infograph.RECIPES},
+    "infomin": {**infomin.RECIPES},
     "joao": {**joao.RECIPES},
+    "moco": {**moco.RECIPES},
     "mvgrl": {**mvgrl.RECIPES},
+    "pcl": {**pcl.RECIPES},
     "simgrace": {**simgrace.RECIPES},
     "vicreg": {**vicreg.RECIPES},
 }
@@ -47,16 +57,21 @@ DEFAULTS: dict[str, Recipe] = {  # for a dataset that has no row of its own
     "adgcl": adgcl.DEFAULT,
     "attribute-masking": attribute_masking.DEFAULT,
     "bgrl": bgrl.DEFAULT,
+    "cmc": cmc.DEFAULT,
     "cca-ssg": cca_ssg.DEFAULT,
     "context-prediction": context_prediction.DEFAULT,
     "dgi": dgi.DEFAULT,
+    "dim": dim.DEFAULT,
     "gbt": gbt.DEFAULT,
     "grace": grace.DEFAULT,
     "graphcl": graphcl.DEFAULT,
     "graphmae": graphmae.DEFAULT,
     "infograph": infograph.DEFAULT,
+    "infomin": infomin.DEFAULT,
     "joao": joao.DEFAULT,
+    "moco": moco.DEFAULT,
     "mvgrl": mvgrl.DEFAULT,
+    "pcl": pcl.DEFAULT,
     "simgrace": simgrace.DEFAULT,
     "vicreg": vicreg.DEFAULT,
 }
@@ -64,8 +79,10 @@ GRAPH_DEFAULTS: dict[str, Recipe] = {  # the same where whole graphs are labelle
     "adgcl": adgcl.DEFAULT,
     "attribute-masking": attribute_masking.DEFAULT,
     "bgrl": bgrl.GRAPH_DEFAULT,
+    "cmc": cmc.GRAPH_DEFAULT,
     "context-prediction": context_prediction.DEFAULT,
     "dgi": dgi.GRAPH_DEFAULT,
+    "dim": dim.GRAPH_DEFAULT,
     "graphcl": graphcl.DEFAULT,
     "graphmae": graphmae.GRAPH_DEFAULT,
     "infograph": infograph.DEFAULT,
@@ -80,6 +97,8 @@ LARGE: dict[str, dict[str, object]] = {  # what changes in the default then; oth
     "dgi": dgi.SAMPLED,
     "gbt": gbt.LARGE,
     "grace": grace.LARGE,
+    "infomin": infomin.LARGE,
+    "moco": moco.LARGE,
     "vicreg": vicreg.LARGE,
 }
 DESCRIPTIONS: dict[str, str] = {
@@ -87,15 +106,20 @@ DESCRIPTIONS: dict[str, str] = {
     "attribute-masking": "Attribute masking: tell the type of hidden nodes, as the element of atoms (Hu et al., 2020, arXiv:1905.12265)",
     "bgrl": "Bootstrapped Graph Latents: predict a slow copy of the encoder, no negatives (Thakoor et al., 2022, arXiv:2102.06514)",
     "cca-ssg": "CCA-SSG: columns that agree between two views and do not correlate within one (Zhang et al., 2021, arXiv:2106.12484)",
+    "cmc": "CMC: a node as one view of the structure sees it finds itself in the others (Tian et al., 2020, arXiv:1906.05849)",
     "context-prediction": "Context prediction: tell what is around a neighbourhood from what is not (Hu et al., 2020, arXiv:1905.12265)",
     "dgi": "Deep Graph Infomax: tell nodes of the graph from nodes of a shuffled copy (Velickovic et al., 2019, arXiv:1809.10341)",
+    "dim": "Deep InfoMax: nodes belong with their graph, embeddings with their input and a prior (Hjelm et al., 2019, arXiv:1808.06670)",
     "gbt": "G-BT, Barlow Twins on graphs: correlations of columns drawn to the identity (Bielak et al., 2022, arXiv:2106.02466)",
     "grace": "GRACE: draw a node's two views together, away from all others (Zhu et al., 2020, arXiv:2006.04131)",
     "graphcl": "GraphCL: draw a graph and an augmented view of it together, away from the others (You et al., 2020, arXiv:2010.13902)",
     "graphmae": "GraphMAE: hide features of nodes, encode, and tell them again from the neighbours (Hou et al., 2022, arXiv:2205.10803)",
     "infograph": "InfoGraph: a graph's embedding tells its own nodes from those of other graphs (Sun et al., 2020, arXiv:1908.01000)",
+    "infomin": "InfoMin: views that tell of each other as little as they can, told together all the same (Tian et al., 2020, arXiv:2005.10243)",
     "joao": "JOAO: GraphCL that learns how often to use each augmentation (You et al., 2021, arXiv:2106.07594)",
+    "moco": "MoCo on nodes: find, among a queue of keys, what a slow copy makes of the other view (He et al., 2020, arXiv:1911.05722)",
     "mvgrl": "MVGRL: nodes of one view tell their graph as its diffusion sums it up (Hassani and Khasahmadi, 2020, arXiv:2006.05582)",
+    "pcl": "PCL: GRACE, and hidden features told again, so that no shortcut suffices (Li et al., 2020, arXiv:2012.09962)",
     "simgrace": "SimGRACE: draw a graph's embedding to that of an encoder with noise on its weights (Xia et al., 2022, arXiv:2202.03104)",
     "vicreg": "VICReg: nodes' two views agree, each column varies and tells something else (Bardes et al., 2022, arXiv:2105.04906)",
 }
@@ -125,21 +149,14 @@ __all__ = [
     "RECIPES",
     "Recipe",
     "Reported",
+    "Structured",
     "TwoViews",
     "find_method",
     "find_recipe",
     "is_known",
     "level_of",
     "levels",
-    "nearest",
 ]
-
-
-def nearest(what: str, given: str, allowed: list[str]) -> ValueError:
-    """The error for an unknown name: what was given, the nearest known name, all that is allowed."""
-    close = get_close_matches(given.lower(), allowed, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return ValueError(f"unknown {what} {given!r}{hint}; known: {', '.join(allowed)}")
 
 
 def find_method(name: str) -> str:

@@ -56,7 +56,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
     molecules: ClassVar[dict[str, Any]] = {}  # what else changes in a graph-level default where nodes are atoms
 
-    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine", "mpnn"] = "gcn"
+    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine", "mpnn", "mlp"] = "gcn"
     """Kind of convolution."""
     channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (512, 256)
     """Width of each layer."""
@@ -246,6 +246,39 @@ class Diffused(Recipe):
     def encoder_options(self) -> dict[str, Any]:
         """Keyword arguments of the encoders, their widths, and the second view."""
         return {**super().encoder_options(), "diffusion": {"kind": self.diffusion, "alpha": self.alpha, "top_k": self.top_k}}
+
+
+class Structured(Recipe):
+    """A recipe with one encoder for each of several views of the structure."""
+
+    structures: Annotated[tuple[Literal["adjacency", "ppr", "heat", "similar", "features"], ...], Field(min_length=2)] = (
+        "adjacency",
+        "ppr",
+        "similar",
+        "features",
+    )
+    """What each encoder sees: the edges, their diffusion, the nearest neighbours by features, or the features alone (an MLP)."""
+    merge: Literal["cat", "mean"] = "cat"
+    """How what the encoders make of a node becomes its embedding."""
+    alpha: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Teleport probability of ppr."""
+    time: Annotated[float, Field(ge=0)] = 5.0
+    """Time of heat."""
+    top_k: Annotated[int, Field(ge=1)] | None = 64
+    """Strongest diffused edges into each node; None keeps all."""
+    neighbours: Annotated[int, Field(ge=1)] = 10
+    """Nearest neighbours of similar."""
+
+    @model_validator(mode="after")
+    def _fits_structures(self) -> Structured:
+        if self.encoder == "gine" or self.encoder == "mpnn":
+            raise ValueError(f"encoder {self.encoder} needs edge attributes, which views of the structure do not keep; gin does without")
+        return self
+
+    def encoder_options(self) -> dict[str, Any]:
+        """Keyword arguments of the encoders, their widths, and the views."""
+        views = {"kinds": list(self.structures), "merge": self.merge, "alpha": self.alpha, "time": self.time}
+        return {**super().encoder_options(), "structures": {**views, "top_k": self.top_k, "neighbours": self.neighbours}}
 
 
 class GraphViews(Recipe):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from graphssl.losses.table import of_views
 from graphssl.recipes.base import Reported, TwoViews
 
 
@@ -22,6 +23,14 @@ class GRACERecipe(TwoViews):
     """Rows of similarities held at a time."""
     negatives: Annotated[int, Field(ge=1)] | None = None
     """Nodes drawn at each step as the negatives of all; None takes all others."""
+    loss: Annotated[str, AfterValidator(of_views)] = "info-nce"
+    """Loss of the two views' rows (graphssl list losses); with those of tau, intra and chunk that it knows."""
+
+    @model_validator(mode="after")
+    def _fits_loss(self) -> GRACERecipe:
+        if self.negatives is not None and self.loss != "info-nce":
+            raise ValueError(f"negatives are drawn for loss info-nce alone, got negatives {self.negatives} with loss {self.loss}")
+        return self
 
 
 BASE = GRACERecipe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from graphssl.objectives.base import Objective
 from graphssl.supervised.infograph_star import statistics_kept
 from graphssl.supervised.labels import seen_labels
 from graphssl.supervised.objective import Supervised
+
+Reach = Literal["encoder", "head", "none"]
 
 
 class Joint(Objective):
@@ -31,9 +34,12 @@ class Joint(Objective):
         y: labels of all nodes of the graph that batches are taken from, ``[N]`` or ``[N, K]``; -1 or NaN is unknown. They are no part of
             the ``state_dict``.
         weight: of the auxiliary loss; with 0 it is not computed, and all is as in supervised training alone.
+        reach: how far the supervised loss goes: to the ``encoder``; to the ``head`` alone, a probe of what the auxiliary loss trains; or
+            ``none``, where the auxiliary loss trains the head too.
 
     Raises:
-        ValueError: a negative weight, two encoders, labels of graphs, or ``y`` of another shape than the task's.
+        ValueError: a negative weight, an unknown ``reach``, one that leaves the encoder without a loss, two encoders, labels of graphs,
+            or ``y`` of another shape than the task's.
 
     Example:
         >>> from graphssl import BGRL, GCN, DropEdges
@@ -52,10 +58,14 @@ class Joint(Objective):
     mean_over = None  # two means, over different rows
     y: Tensor
 
-    def __init__(self, supervised: Supervised, auxiliary: Objective, y: Tensor, *, weight: float = 1.0) -> None:
+    def __init__(self, supervised: Supervised, auxiliary: Objective, y: Tensor, *, weight: float = 1.0, reach: Reach = "encoder") -> None:
         super().__init__()
         if not 0 <= weight < math.inf:
             raise ValueError(f"weight must be 0 or more, got {weight}")
+        if reach not in get_args(Reach):
+            raise ValueError(f"reach must be one of {', '.join(get_args(Reach))}, got {reach!r}")
+        if reach != "encoder" and not weight:
+            raise ValueError(f"weight must be above 0 with reach {reach}, where the auxiliary loss alone trains the encoder, got {weight}")
         if supervised.level != "node":
             raise ValueError(f"supervised must be for labels of nodes, got level {supervised.level!r}")
         if auxiliary.encoder is not supervised.encoder:
@@ -64,10 +74,14 @@ class Joint(Objective):
         if y.dim() != 1 + len(wanted) or y.shape[1:] != wanted:
             raise ValueError(f"y must be {['N', *wanted]} for task {supervised.task}, got shape {tuple(y.shape)}".replace("'", ""))
         self.encoder, self.supervised, self.auxiliary, self.weight = supervised.encoder, supervised, auxiliary, weight
+        self.reach = reach
         self.register_buffer("y", y, persistent=False)
 
     def forward(self, g: Graph) -> Tensor:
-        loss = self.supervised.loss(g, self.labels_of(g))
+        if self.reach == "none":
+            return self.weight * self.auxiliary(g)
+        h = self.supervised.embedded(g)
+        loss = self.supervised.loss_of(self.supervised.outputs(h if self.reach == "encoder" else h.detach()), self.labels_of(g))
         if self.weight:
             with statistics_kept(self.encoder):
                 loss = loss + self.weight * self.auxiliary(g)
@@ -79,11 +93,7 @@ class Joint(Objective):
         Raises:
             ValueError: the batch does not say which nodes it holds, and is not the whole graph.
         """
-        if g.node_id is not None:
-            return self.y[g.node_id[: g.num_seeds]]
-        if g.num_nodes != len(self.y):
-            raise ValueError(f"the batch must say by node_id which of the {len(self.y)} nodes it holds, got {g.num_nodes} nodes without")
-        return self.y[: g.num_seeds]
+        return self.y[seeds_among(g, len(self.y))]
 
     def after_step(self, progress: float) -> None:
         if self.weight:
@@ -94,10 +104,27 @@ class Joint(Objective):
             self.auxiliary.after_epoch(progress)
 
 
+def seeds_among(g: Graph, total: int) -> Tensor | slice:
+    """Places ``[S]`` of the nodes of a batch that count among the ``total`` of the graph that it is of.
+
+    Raises:
+        ValueError: the batch does not say which nodes it holds, and is not the whole graph.
+    """
+    if g.node_id is not None:
+        return g.node_id[: g.num_seeds]
+    if g.num_nodes != total:
+        raise ValueError(f"the batch must say by node_id which of the {total} nodes it holds, got {g.num_nodes} nodes without")
+    return slice(g.num_seeds)
+
+
 def training_labels(data: Dataset, rows: Tensor) -> Tensor:
     """:func:`seen_labels` of the nodes that batches for training are taken from: the train graphs', one after another."""
-    y = seen_labels(data, rows)
+    return of_training(data, seen_labels(data, rows))
+
+
+def of_training(data: Dataset, rows: Tensor) -> Tensor:
+    """Of ``[R, *]``, a row for each row of a dataset, those of the graphs that batches for training are taken from."""
     if data.parts is None:
-        return y
-    parts = torch.split(y, [g.num_nodes for g in data.graphs])  # type: ignore[no-untyped-call]
+        return rows
+    parts = torch.split(rows, [g.num_nodes for g in data.graphs])  # type: ignore[no-untyped-call]
     return torch.cat([part for part, of in zip(parts, data.parts, strict=True) if of == "train"])

@@ -92,23 +92,31 @@ class Supervised(Objective):
 
     def loss(self, g: Graph, y: Tensor) -> Tensor:
         """The loss against labels ``y``, a row a graph, or a node that counts, wherever they are from."""
-        if self.task == "regression":
-            y = (y - self.mean) / self.std
-        return supervised_loss(self._outputs(self._embedded(g)), y, self.task, error=self.error)
+        return self.loss_of(self.outputs(self.embedded(g)), y)
+
+    def loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of the head's outputs ``[n, K]`` against labels ``y``."""
+        return supervised_loss(outputs, self.standardised(y), self.task, error=self.error)
+
+    def standardised(self, y: Tensor) -> Tensor:
+        """Labels as the head tells them: targets of a regression standardised, others as they are."""
+        return (y - self.mean) / self.std if self.task == "regression" else y
 
     def predict(self, g: Graph) -> Tensor:
         """Logits, or targets in their own units, ``[n, K]``: a row a graph, or a node."""
-        return self.read(self._embedded(g))
+        return self.read(self.embedded(g))
 
     def read(self, z: Tensor) -> Tensor:
         """:meth:`predict` from embeddings ``[n, D]`` on."""
-        out = self._outputs(z)
+        out = self.outputs(z)
         return out * self.std + self.mean if self.task == "regression" else out
 
-    def _embedded(self, g: Graph) -> Tensor:
+    def embedded(self, g: Graph) -> Tensor:
+        """What the head reads, ``[n, D]``: a row a graph, or a node that counts."""
         return self.graphs(g) if self.level == "graph" else self.nodes(g)
 
-    def _outputs(self, z: Tensor) -> Tensor:
+    def outputs(self, z: Tensor) -> Tensor:
+        """What the head tells of embeddings ``[n, D]``: logits, or standardised targets, ``[n, K]``."""
         return self.head(F.dropout(z, self.dropout, self.training))  # type: ignore[no-any-return]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from graphssl.recipes import DEFAULTS, Recipe, find_recipe, level_of, levels, nearest
+from graphssl.losses.table import of_labels
+from graphssl.naming import nearest
+from graphssl.recipes import DEFAULTS, Recipe, TwoViews, find_recipe, level_of, levels
 from graphssl.recipes.base import Activation
 
 LabelShare = Annotated[float, Field(gt=0, le=1)]
@@ -49,7 +51,7 @@ class Finetuning(BaseModel):
 class SemiRecipe(Recipe):
     """Numbers of InfoGraph*; ``batch_size`` counts labelled graphs, ``epochs`` passes over the larger of the two sets of graphs."""
 
-    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine", "mpnn"] = "gin"
+    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine", "mpnn", "mlp"] = "gin"
     """Kind of convolution, of both encoders."""
     channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (64, 64, 64)
     """Width of each layer."""
@@ -124,12 +126,79 @@ BESIDE: dict[str, dict[str, Any]] = {  # what changes in a recipe where the meth
         "source": "views and start of the target as in DeepMind's entry to OGB-LSC (Addanki et al., 2021, arXiv:2107.09422)",
     }
 }
+PARTS: dict[str, tuple[str, ...]] = {  # options of some losses alone
+    "eps": ("eps-sup-con", "eps-sup-info-nce"),
+    "form": ("eps-sup-info-nce", "sup-con"),
+    "alpha": ("spread",),
+    "share": ("paco",),
+    "gamma": ("paco",),
+    "beta": ("paco", "rescom"),
+    "k_pos": ("rescom",),
+    "k_neg": ("rescom",),
+    "prior": ("rescom",),
+    "queue": ("paco", "rescom"),
+}
+
+
+class SupConRecipe(TwoViews):
+    """Numbers of a training by supervised contrast; what is None is as the loss has it."""
+
+    hidden: Annotated[int, Field(ge=1)] = 128
+    """Width of the projector's hidden layer."""
+    loss: Annotated[str, AfterValidator(of_labels)] = "sup-con"
+    """Loss of the two views' rows and their classes (graphssl list losses)."""
+    tau: Annotated[float, Field(gt=0)] | None = None
+    """Temperature."""
+    eps: Annotated[float, Field(ge=0)] | None = None
+    """Margin (eps-sup-con, eps-sup-info-nce)."""
+    form: Literal["out", "in"] | None = None
+    """Sum over positives outside or inside the logarithm (sup-con, eps-sup-info-nce)."""
+    alpha: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Weight of the spread within classes (spread)."""
+    share: Annotated[float, Field(ge=0)] | None = None
+    """Weight of all positives of a row together, beside that of its centre (paco)."""
+    gamma: Annotated[float, Field(ge=0)] | None = None
+    """Weight of rows, beside centres, in the denominator (paco)."""
+    beta: Annotated[float, Field(ge=0)] | None = None
+    """Weight of a row's centre (paco), or of effective numbers, from 0 to 1 (rescom)."""
+    k_pos: Annotated[int, Field(ge=0)] | None = None
+    """Hard positives from the queue (rescom)."""
+    k_neg: Annotated[int, Field(ge=0)] | None = None
+    """Hard negatives from the queue (rescom)."""
+    prior: float | None = None
+    """How much of the log prior scores of keys get (rescom)."""
+    queue: Annotated[int, Field(ge=0)] | None = None
+    """Keys of each class that are kept from step to step (rescom, paco; 8 by default, as in ResCom's code)."""
+    reconstruct: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of telling features again from embedding and class, as Thanos does."""
+    classifier: Literal["joint", "probe"] = "joint"
+    """What the labels' cross-entropy trains: encoder and head, or the head alone, on what the contrast makes of the encoder."""
+    chunk: Annotated[int, Field(ge=1)] | None = 2048
+    """Rows of similarities held at a time."""
+
+    @model_validator(mode="after")
+    def _fits_loss(self) -> SupConRecipe:
+        for option, names in PARTS.items():
+            if getattr(self, option) is not None and self.loss not in names:
+                raise ValueError(f"{option} is for loss {' or '.join(names)} and cannot be used by loss {self.loss}")
+        if self.classifier == "probe" and self.loss in PARTS["queue"]:
+            raise ValueError(f"classifier probe cannot be used by loss {self.loss}, which trains the head itself")
+        if self.loss == "rescom" and self.beta is not None and self.beta > 1:
+            raise ValueError(f"beta must be from 0 to 1 for loss rescom, got {self.beta}")
+        return self
+
+    def loss_options(self) -> dict[str, Any]:
+        """What the loss is called with."""
+        given = {option: getattr(self, option) for option in ("tau", "chunk", *PARTS) if option != "queue"}
+        return {option: value for option, value in given.items() if value is not None}
+
+
 EPOCHS = 300  # where a recipe stops by its training loss, which says nothing here
 
 
 def joint_methods() -> list[str]:
-    """The methods that can stand beside labels: those for node-level data."""
-    return [name for name in sorted(DEFAULTS) if "node" in levels(name)]
+    """The methods that can stand beside labels: those for node-level data, and supervised contrast."""
+    return sorted(["supcon", *(name for name in DEFAULTS if "node" in levels(name))])
 
 
 def joint_recipe(method: str, dataset: str) -> Recipe:
@@ -147,6 +216,10 @@ def joint_recipe(method: str, dataset: str) -> Recipe:
         raise nearest("method", method, ["infograph-star", *allowed])
     if level_of(dataset) != "node":
         raise ValueError(f"semi {method} is for node-level data, and {dataset} is graph-level, where semi infograph-star does it")
+    if method.lower() == "supcon":
+        grace = find_recipe("grace", dataset)
+        same = {name: getattr(grace, name) for name in (*TwoViews.model_fields, "hidden") if name != "reported"}
+        return SupConRecipe(**{**same, "source": f"encoder, views and optimiser as for GRACE: {grace.source}"})
     recipe = find_recipe(method, dataset)
     changes = dict(BESIDE.get(method.lower(), {}))
     if "source" in changes:

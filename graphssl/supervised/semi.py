@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graphssl.batches import GraphBatches
-from graphssl.building import encoder_config, make_batches, make_objective
+from graphssl.building import encoder_config, make_batches, make_objective, make_views
 from graphssl.datasets import Dataset, Split
 from graphssl.encoders import GNN, build
 from graphssl.files import folder_written
@@ -19,11 +19,12 @@ from graphssl.pipeline import Watcher, load_for
 from graphssl.random import seeded
 from graphssl.recipes import Recipe
 from graphssl.scoring import setting_of
+from graphssl.supervised.contrasting import READS_HEAD, SupervisedContrastive
 from graphssl.supervised.infograph_star import InfoGraphStar, PairedBatches
 from graphssl.supervised.joint import Joint, training_labels
 from graphssl.supervised.labels import draw_labels, labelled_batches, seed_for
-from graphssl.supervised.objective import supervise
-from graphssl.supervised.options import Joining, SemiRecipe
+from graphssl.supervised.objective import Supervised, supervise
+from graphssl.supervised.options import Joining, SemiRecipe, SupConRecipe
 from graphssl.supervised.trials import Trials, carry_out, splits_of
 from graphssl.supervised.tuning import OnStep, Training, fit_best
 
@@ -173,8 +174,7 @@ def joint(
     with seeded(seed_for("head", seed)):
         supervised = supervise(encoder, data, rows, dropout=recipe.dropout, input_dropout=recipe.input_dropout, error=numbers.error)
     with seeded(seed_for("auxiliary", seed)):
-        auxiliary = make_objective(method, recipe, encoder)
-    objective = Joint(supervised, auxiliary, training_labels(data, rows), weight=0.0 if alone else numbers.weight)
+        objective = _beside(method, supervised, training_labels(data, rows), recipe, 0.0 if alone else numbers.weight)
     batches = make_batches(recipe, data, seed)
     options = {name: getattr(recipe, name) for name in OPTIONS}
     return fit_best(
@@ -189,6 +189,37 @@ def joint(
         seed=seed,
         **options,
     )
+
+
+def _beside(method: str, supervised: Supervised, y: Tensor, recipe: Recipe, weight: float) -> Joint:
+    """The labels' loss and the method's; weight 0 leaves that of the labels alone."""
+    encoder = supervised.encoder
+    if not isinstance(recipe, SupConRecipe):
+        return Joint(supervised, make_objective(method, recipe, encoder), y, weight=weight)
+    if supervised.task != "classification":
+        raise ValueError(f"semi supcon is for one class a node, and these labels are for {supervised.task}")
+    if recipe.loss == "paco" and weight not in (0, 1):
+        raise ValueError(
+            f"weight is for losses beside that of the labels, and loss paco is one with it: share weighs its parts, got {weight}"
+        )
+    with_head = recipe.loss in READS_HEAD
+    contrast = SupervisedContrastive(
+        encoder,
+        cast(Any, make_views(recipe)),
+        y,
+        loss=recipe.loss,
+        hidden=recipe.hidden,
+        head=supervised.head if with_head else None,
+        queue=(8 if recipe.queue is None else recipe.queue) if with_head else 0,
+        weight=weight,
+        reconstruct=recipe.reconstruct,
+        **recipe.loss_options(),
+    )
+    if not weight:
+        return Joint(supervised, contrast, y, weight=0)
+    if with_head:
+        return Joint(supervised, contrast, y, reach="none")
+    return Joint(supervised, contrast, y, weight=weight, reach="head" if recipe.classifier == "probe" else "encoder")
 
 
 def _drawn(config: dict[str, Any], what: str, seed: int) -> GNN:
