@@ -33,6 +33,7 @@ usage: graphssl COMMAND ...
   finetune RUN DATASET      train the encoder of a run and a head on labels, beside the same network from scratch
   semi METHOD DATASET       few labels beside a method's loss on all nodes, or on all graphs (infograph-star)
   reproduce METHOD DATASET  the recipe, protocol and seeds of a published score, and how far from it we are
+  compare RUN RUN ...       runs on one dataset against one another, on the splits they share
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
   data convert DATA --out STORE
                             a graph as a store on disk, which is mapped and never read as a whole
@@ -157,7 +158,8 @@ def _dispatch(args: list[str]) -> int:
         "semi": _supervised("semi"),
         "predict": _supervised("predict"),
         "data": _data,
-        "reproduce": _reproduce,
+        "reproduce": _published("reproduce"),
+        "compare": _published("compare"),
         "list": _list,
         "show": lambda rest: _show(_parse(Show, "show", rest)),
     }
@@ -190,10 +192,14 @@ def _data(args: list[str]) -> int:
     return data(args)
 
 
-def _reproduce(args: list[str]) -> int:
-    from graphssl.cli_reproduce import reproduce
+def _published(command: str) -> Callable[[list[str]], int]:
+    def run(args: list[str]) -> int:
+        from graphssl import cli_reproduce
 
-    return reproduce(args)
+        found: Callable[[list[str]], int] = getattr(cli_reproduce, command)
+        return found(args)
+
+    return run
 
 
 def _parse(cls: type[Any], name: str, args: list[str]) -> Any:

@@ -1,10 +1,10 @@
-"""The command ``graphssl reproduce``: a published score run again, or the whole table within a budget of time."""
+"""The commands ``graphssl reproduce``, a published score run again, and ``graphssl compare``, runs against one another."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from graphssl.flags import check_flags
 if TYPE_CHECKING:
     from graphssl.recipes.targets import Target
 
+PICTURES = (".png", ".svg", ".pdf")
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -69,6 +70,41 @@ class Rows:
     """List them."""
     json: bool = False
     """As JSON."""
+
+
+@dataclass
+class Compare:
+    """Compare runs on one dataset, pair by pair: on the splits they share, corrected for their number."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Run folders, or folders of graphssl reproduce."""
+    plot: Path | None = None
+    """Also draw a critical-difference picture to this file: .png, .svg or .pdf."""
+    json: bool = False
+    """As JSON."""
+
+
+def compare(args: list[str]) -> int:
+    """``graphssl compare ...``; returns the exit code."""
+    check_flags(args, Compare, "compare")
+    options = tyro.cli(Compare, prog="graphssl compare", args=args)
+    if options.plot is not None and options.plot.suffix not in PICTURES:
+        raise ValueError(f"plot: the file must end in {', '.join(PICTURES)}, got {options.plot.name!r}")
+    from graphssl.comparing import compare as against
+    from graphssl.comparing import draw
+    from graphssl.runs import read_json
+
+    records = [read_json(run, "record.json" if (run / "record.json").is_file() else "score.json") for run in options.runs]
+    found = against(records)
+    if options.plot is not None:
+        draw(found, options.plot)
+    if options.json:
+        print(json.dumps(asdict(found), indent=2, allow_nan=False))
+        return 0
+    from graphssl.progress import comparison_table
+
+    comparison_table(found)
+    return 0
 
 
 def reproduce(args: list[str]) -> int:

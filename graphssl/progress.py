@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from graphssl.comparing import Comparison
 from graphssl.evaluation.score import number, unit
 from graphssl.pipeline import Watcher
 from graphssl.training import Step
@@ -143,6 +144,24 @@ def probe_table(record: dict[str, Any]) -> None:
     for name, row in record["rows"].items():
         table.add_row(name, *_cells(row, record["metric"]))
     console.print(table)
+
+
+def comparison_table(found: Comparison) -> None:
+    """What ``graphssl compare`` found, on standard output."""
+    console, metric = Console(soft_wrap=True, markup=False), found.about["metric"]
+    table = Table(title=f"{unit(metric)} on {found.about['dataset']}, protocol {found.about['protocol']}", title_justify="left")
+    for column in ("", "mean", "mean rank"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, mean, rank in zip(found.names, found.means, found.ranks, strict=True):
+        table.add_row(name, number(mean, metric), f"{rank:.2f}")
+    console.print(table)
+    pairs = Table(title=found.test, title_justify="left")
+    for column in ("", "difference", "95 % interval", "p", "p, corrected"):
+        pairs.add_column(column, justify="left" if not column else "right")
+    for pair in found.pairs:
+        interval = f"{number(pair.low, metric)} to {number(pair.high, metric)}"
+        pairs.add_row(f"{pair.first} - {pair.second}", number(pair.difference, metric), interval, f"{pair.p:.4f}", f"{pair.corrected:.4f}")
+    console.print(pairs)
 
 
 def _table(title: str) -> Table:
