@@ -20,6 +20,20 @@ def test_results_are_those_of_the_records() -> None:
     assert readme(README) == README, "run python -m benchmarks.report --write"
 
 
+def test_reproductions_are_those_of_the_records() -> None:
+    from benchmarks.reproductions import README as PLACE
+    from benchmarks.reproductions import RECORDS, readme
+    from graphssl.recipes.targets import targets
+
+    text = PLACE.read_text(encoding="utf-8")
+    assert readme(text) == text, "run python -m benchmarks.reproductions --write"
+    assert {path.stem for path in RECORDS.glob("*.json")} <= {target.name for target in targets()}
+    for path in RECORDS.glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert record["published"] and record["environment"]["git"]
+        assert len(record["values"]) == len(record["seeds"])
+
+
 def test_each_record_says_how_it_was_obtained() -> None:
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "benchmarks" / "results").glob("*.json"))]
     for record in (r for r in records if "protocol" in r):
