@@ -12,8 +12,9 @@ from graphssl.evaluation.score import number
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-RESULTS, LABELS, STEP, SPEED, BATCHES, LARGE, SAMPLING, RANKS, KILLS = (
-    f"<!-- {name} -->" for name in ("results", "labels", "step", "speed", "batches", "large", "sampling", "ranks", "kills")
+RESULTS, LABELS, STEP, SPEED, BATCHES, LARGE, SAMPLING, RANKS, KILLS, FAMILY, PAIRWISE = (
+    f"<!-- {name} -->"
+    for name in ("results", "labels", "step", "speed", "batches", "large", "sampling", "ranks", "kills", "family", "pairwise")
 )
 
 
@@ -106,6 +107,49 @@ def kills() -> str:
     return "\n".join([*lines, *(f"| {r['batches']} | {r['kills']} | {'yes' if r['same bits'] else 'NO'} |" for r in _rows("kills"))])
 
 
+def family() -> str:
+    """The experiments of ``benchmarks.family`` as Markdown, one row a variant."""
+    lines = ["| row | what is compared | dataset | metric | variant | score | difference (95 %) | |", "|" + "---|" * 8]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results" / "family").glob("*.json"))]
+    for r in records:
+        cells = [r["name"], f"{r['about']} ({r['source']})", r["dataset"], r["metric"]]
+        for variant, found in r["summary"].items():
+            spread = "" if found["std"] is None else f" ± {found['std']:.2f}"
+            score = f"{found['mean']:.2f}{spread} ({len(found['seeds'])} seeds)"
+            apart, said = found.get("difference"), found.get("verdict", "baseline" if variant == r["variants"][0] else "")
+            interval = "" if apart is None else f"{apart['mean']:+.2f}"
+            interval += "" if apart is None or apart["low"] is None else f" ({apart['low']:+.2f} to {apart['high']:+.2f})"
+            lines.append(f"| {' | '.join([*cells, variant, score, interval, said])} |")
+            cells = [""] * 4
+    return "\n".join(lines)
+
+
+def pairwise() -> str:
+    """The table of ``benchmarks.pairwise`` as Markdown."""
+    lines = [
+        "| loss | nodes | chunk | seconds | MB | nodes, whole too | MB in chunks | MB whole | share | seconds in chunks | seconds whole |",
+        "|" + "---|" * 11,
+    ]
+    for r in _rows("pairwise"):
+        counts = f"{r['nodes']:,} | {r['chunk']:,} | {r['seconds']} | {r['memory_mb']} | {r['dense_nodes']:,}"
+        share = "" if r["share_of_memory"] is None else f"{100 * r['share_of_memory']:.1f} %"
+        others = (r["chunked_memory_mb"], r["dense_memory_mb"], share, r["chunked_seconds"], r["dense_seconds"])
+        lines.append(f"| {r['loss']} | {counts} | {' | '.join(map(str, others))} |")
+    return "\n".join(lines)
+
+
+def gaussians() -> str:
+    """The table of ``benchmarks.gaussians`` as Markdown: a row for each distribution, a column for each estimator, in nats."""
+    rows = _rows("gaussians")
+    names = list(rows[0]["estimates"]) if rows else []
+    lines = [f"| {' | '.join(['dimensions', 'correlation', 'truth', *names])} |", "|" + "---|" * (3 + len(names))]
+    for r in rows:
+        told = (r["estimates"][name]["held_out"] for name in names)
+        cells = [f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.0e}" for value in told]
+        lines.append(f"| {r['d']} | {r['rho']} | {r['truth']:.2f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _rows(name: str) -> list[dict[str, Any]]:
     path = HERE / "results" / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []  # type: ignore[no-any-return]
@@ -123,7 +167,12 @@ def readme(text: str) -> str:
         (SAMPLING, sampling()),
         (RANKS, ranks()),
         (KILLS, kills()),
+        (FAMILY, family()),
+        ("<!-- gaussians -->", gaussians()),
+        (PAIRWISE, pairwise()),
     ):
+        if mark not in text:
+            continue
         before, _, after = text.split(mark)
         text = f"{before}{mark}\n{content}\n{mark}{after}"
     return text

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from graphssl.embedding import embed
     from graphssl.encoders import GAT, GCN, GIN, GINE, GNN, MLP, GATv2, GraphSAGE
     from graphssl.estimation import Estimate, mutual_information
-    from graphssl.evaluation import Score, cluster, diagnostics, evaluate, knn_probe, linear_probe, low_label_probe
+    from graphssl.evaluation import Score, cluster, diagnostics, evaluate, few_shot, knn_probe, linear_probe, low_label_probe
     from graphssl.graph import Graph
     from graphssl.hypergradients import hypergradient, unrolled
     from graphssl.multiview import MultiView
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         AttributeMasking,
         BarlowTwins,
         ContextPrediction,
+        CorruptionPrediction,
         GraphCL,
         GraphMAE,
         InfoGraph,
@@ -64,7 +65,9 @@ if TYPE_CHECKING:
     from graphssl.random import seeded
     from graphssl.relaxed import RelaxedDropEdges, RelaxedMaskFeatures
     from graphssl.runs import load_run
+    from graphssl.sensitivity import uncertainty
     from graphssl.store import dataset_source, open_store, write_store
+    from graphssl.supervised import distill
     from graphssl.training import fit, train
     from graphssl.tuning import Weighted, tune
 
@@ -99,6 +102,7 @@ __all__ = [
     "Compose",
     "ConnectSimilar",
     "ContextPrediction",
+    "CorruptionPrediction",
     "Dataset",
     "Diffuse",
     "DropEdges",
@@ -128,8 +132,10 @@ __all__ = [
     "Subgraph",
     "cluster",
     "diagnostics",
+    "distill",
     "embed",
     "evaluate",
+    "few_shot",
     "fit",
     "knn_probe",
     "linear_probe",
@@ -142,6 +148,7 @@ __all__ = [
     "seeded",
     "side_by_side",
     "train",
+    "uncertainty",
     "tune",
     "unrolled",
     "hypergradient",
@@ -179,7 +186,7 @@ __getattr__ = lazy(
         "embedding": ("embed",),
         "encoders": ("GAT", "GCN", "GIN", "GINE", "GNN", "MLP", "GATv2", "GraphSAGE"),
         "estimation": ("Estimate", "mutual_information"),
-        "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "knn_probe", "linear_probe", "low_label_probe"),
+        "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "few_shot", "knn_probe", "linear_probe", "low_label_probe"),
         "graph": ("Graph",),
         "hypergradients": ("hypergradient", "unrolled"),
         "losses": (),
@@ -199,6 +206,7 @@ __getattr__ = lazy(
             "AttributeMasking",
             "BarlowTwins",
             "ContextPrediction",
+            "CorruptionPrediction",
             "GraphCL",
             "GraphMAE",
             "InfoGraph",
@@ -212,7 +220,9 @@ __getattr__ = lazy(
         "random": ("seeded",),
         "relaxed": ("RelaxedDropEdges", "RelaxedMaskFeatures"),
         "runs": ("load_run",),
+        "sensitivity": ("uncertainty",),
         "store": ("dataset_source", "open_store", "write_store"),
+        "supervised": ("distill",),
         "training": ("fit", "train"),
         "tuning": ("Weighted", "tune"),
     },

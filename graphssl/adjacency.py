@@ -6,6 +6,7 @@ carries as a tuned kernel; the backward pass is the same call with the transpose
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -111,6 +112,7 @@ class CSR:
         self.val = val
         self.symmetric = symmetric
         self._transpose = transpose
+        self._turned: Callable[[], CSR] | None = None  # makes the transpose in a shorter way
 
     @classmethod
     def from_dense(cls, x: Tensor) -> CSR:
@@ -152,6 +154,8 @@ class CSR:
         """The transposed matrix."""
         if self.symmetric:
             return self
+        if self._transpose is None and self._turned is not None:
+            self._transpose = self._turned()
         if self._transpose is None:
             pattern, perm = self.pattern.transpose()
             self._transpose = CSR(pattern, None if self.val is None else self.val.detach()[perm])
@@ -164,7 +168,23 @@ class CSR:
 
     def scale_columns(self, scale: Tensor) -> CSR:
         """Column ``c`` times ``scale[c]``, ``scale`` ``[C]``; the pattern stays."""
-        return self.with_values(self.values() * scale[self.pattern.col])
+        return self.with_values(self.values() * scale.index_select(0, self.pattern.col))
+
+    def keep_columns(self, keep: Tensor) -> CSR:
+        """Zeros in the columns where ``keep`` ``[C]`` is false: entries there are no longer stored, nor gone through in products."""
+        val = self.val
+        if self.device.type != "cpu" or val is None or val.requires_grad or val.dtype not in (torch.float32, torch.float64):
+            return self.scale_columns(keep.to(self.dtype))
+        from graphssl.rows import without_columns, without_rows  # numba takes half a second to import
+
+        def cut(csr: CSR, kernel: Callable[..., Any]) -> CSR:
+            p, values = csr.pattern, csr.values()
+            ptr, col, kept = kernel(p.ptr.numpy(), p.col.numpy(), values.numpy(), keep.numpy())
+            return CSR(Pattern(torch.from_numpy(ptr), torch.from_numpy(col), p.num_cols), torch.from_numpy(kept))
+
+        child = cut(self, without_columns)
+        child._turned = lambda: cut(self.t(), without_rows)  # what the parent found serves all views of it
+        return child
 
     def to_dense(self) -> Tensor:
         """The same matrix as a dense tensor ``[R, C]``; entries that stand twice are added."""

@@ -34,7 +34,9 @@ usage: graphssl COMMAND ...
   semi METHOD DATASET       few labels beside a method's loss on all nodes, or on all graphs (infograph-star)
   reproduce METHOD DATASET  the recipe, protocol and seeds of a published score, and how far from it we are
   compare RUN RUN ...       runs on one dataset against one another, on the splits they share
+  distill RUN               train a student, as a plain MLP, by the run's predictions and embeddings
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
+  tune METHOD DATASET       learn how strong a method's augmentations should be, on validation labels
   data convert DATA --out STORE
                             a graph as a store on disk, which is mapped and never read as a whole
   data info STORE           what a store holds, and whether it is whole
@@ -76,8 +78,18 @@ class Evaluate:
     """Evaluation protocol (else the recipe's); graphssl list protocols."""
     num_splits: int | None = None
     """Splits, where the protocol draws them."""
-    probe: Literal["linear", "knn", "cluster", "low-label"] = "linear"
-    """Linear probe, k nearest neighbours, k-means (NMI, ARI), or few labels a class."""
+    probe: Literal["linear", "knn", "cluster", "low-label", "few-shot"] = "linear"
+    """Linear probe, k nearest neighbours, k-means (NMI, ARI), few labels a class, or episodes of a few rows of a few classes."""
+    ways: int | None = None
+    """Classes an episode (few-shot; 5 by default)."""
+    shots: int | None = None
+    """Labelled rows of each (few-shot; 5 by default)."""
+    queries: int | None = None
+    """Test rows of each (few-shot; 15 by default)."""
+    episodes: int | None = None
+    """Episodes (few-shot; 600 by default)."""
+    novel: str | None = None
+    """Classes that episodes draw from, as 4,5,6 (few-shot; all by default)."""
     root: str | None = None
     """Folder of the raw data (else that of the run)."""
     json: bool = False
@@ -156,7 +168,9 @@ def _dispatch(args: list[str]) -> int:
         "embed": lambda rest: _embed(_parse(Embed, "embed", rest)),
         "finetune": _supervised("finetune"),
         "semi": _supervised("semi"),
+        "distill": _supervised("distill"),
         "predict": _supervised("predict"),
+        "tune": _tune,
         "data": _data,
         "reproduce": _published("reproduce"),
         "compare": _published("compare"),
@@ -184,6 +198,12 @@ def _supervised(command: str) -> Callable[[list[str]], int]:
         return found(args)
 
     return run
+
+
+def _tune(args: list[str]) -> int:
+    from graphssl.cli_tune import tune
+
+    return tune(args)
 
 
 def _data(args: list[str]) -> int:
@@ -331,18 +351,33 @@ def _evaluate(options: Evaluate) -> int:
         from graphssl.evaluation.protocols import find_protocol
 
         find_protocol(options.protocol)
+    episodes = _episodes(options)
     first = load_run(options.run)
     runs = [first, *(load_run(options.run, seed=seed) for seed in first.seeds[1:])]
     from graphssl.progress import probe_table
     from graphssl.scoring import reevaluate
 
     data = load_data(first, options.root)
-    record = reevaluate(runs, data, protocol=options.protocol, num_splits=options.num_splits, probe=options.probe)
+    record = reevaluate(runs, data, protocol=options.protocol, num_splits=options.num_splits, probe=options.probe, episodes=episodes)
     if options.json:
         print(json.dumps(record, indent=2, allow_nan=False))
     else:
         probe_table(record)
     return 0
+
+
+def _episodes(options: Evaluate) -> dict[str, Any]:
+    """What was said of episodes, as options of :func:`graphssl.evaluation.few_shot`."""
+    given = {name: getattr(options, name) for name in ("ways", "shots", "queries", "episodes", "novel")}
+    found = {name: value for name, value in given.items() if value is not None}
+    if found and options.probe != "few-shot":
+        raise ValueError(f"{' and '.join(found)} can only be given with probe few-shot, got probe {options.probe}")
+    if "novel" in found:
+        try:
+            found["novel"] = [int(part) for part in found["novel"].split(",")]
+        except ValueError:
+            raise ValueError(f"novel: numbers of classes as 4,5,6, got {found['novel']!r}") from None
+    return found
 
 
 def _embed(options: Embed) -> int:

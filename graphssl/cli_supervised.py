@@ -1,4 +1,4 @@
-"""The commands that read labels: finetune, semi, predict. Imports nothing heavy until a command needs it."""
+"""The commands that read labels: finetune, semi, distill, predict. Imports nothing heavy until a command needs it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ from graphssl.files import MARK, check_free, next_free
 from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.recipes import Recipe, is_known, level_of
 from graphssl.recipes.base import ONLY_FOR
-from graphssl.supervised.options import SEMI_HIDDEN, Finetuning, Joining, joint_methods, joint_recipe, semi_recipe
+from graphssl.supervised.options import (
+    DISTILL_HIDDEN,
+    SEMI_HIDDEN,
+    DistillRecipe,
+    Finetuning,
+    Joining,
+    joint_methods,
+    joint_recipe,
+    semi_recipe,
+)
 
 
 @dataclass
@@ -68,11 +77,31 @@ class Semi:
 
 
 @dataclass
+class Distill:
+    """Train a student by a run, its predictions and its embeddings, beside the same student on the labels alone and the teacher."""
+
+    run: Positional[Path]
+    """Folder of the teacher: a fine-tuned run, or a pre-trained one."""
+    root: str | None = None
+    """Folder of the raw data (else that of the run)."""
+    out: Path | None = None
+    """Run folder to write (else the next free runs/distill-ENCODER-DATASET-N)."""
+    seed: str = "0"
+    """Seed, or several: 0..4 or 0,1,2. Each takes another seed of RUN, counted round."""
+    force: bool = False
+    """Replace the run folder if it exists."""
+    quiet: bool = False
+    """No progress."""
+    json: bool = False
+    """Print score.json and nothing else."""
+
+
+@dataclass
 class Predict:
     """Write the predictions of a fine-tuned run for new data, one line a row, rows that cannot be read included."""
 
     run: Positional[Path]
-    """Folder that finetune or semi wrote; several models predict by their mean."""
+    """Folder that finetune, semi or distill wrote; several models predict by their mean."""
     data: Positional[str]
     """A CSV or Parquet file with a column of SMILES, or any dataset with the same features."""
     out: Path = Path("predictions.csv")
@@ -83,6 +112,10 @@ class Predict:
     """Column of SMILES, where it is not called so."""
     invalid: Literal["skip", "refuse", "relax"] | None = None
     """SMILES that cannot be read: list them with the reason, stop at them, or read them leniently (else as the run was trained)."""
+    uncertainty: Literal["noise", "transformation", "dropout"] | None = None
+    """A last column that tells how much predictions vary where features, edges or layers are disturbed, summed over the columns."""
+    strength: float | None = None
+    """Of the disturbance (else the largest that moves predictions by a twentieth of their variance at most)."""
     root: str | None = None
     """Folder of the raw data of a dataset by name."""
     force: bool = False
@@ -95,7 +128,7 @@ def finetune(args: list[str]) -> int:
     flags = _parsed(Finetune, numbers, "finetune", args)
     options = read_options(numbers, flags)
     seeds = parse_seeds(flags.seed)
-    method = _method(flags.run)
+    method = _told(flags.run, "method")
     dataset = _dataset(flags.dataset)
     out = flags.out or next_free(f"finetune-{method}", dataset)
     check_free(out, force=flags.force)
@@ -172,6 +205,25 @@ def _joint(args: list[str]) -> int:
     return tell(train, flags, out)
 
 
+def distill(args: list[str]) -> int:
+    """``graphssl distill``."""
+    options = flag_class(Distill, DistillRecipe(), doc=f"{Distill.__doc__}", hidden=DISTILL_HIDDEN)
+    check_flags(args, options, "distill")
+    flags = tyro.cli(options, prog="graphssl distill", args=args)
+    recipe: Any = recipe_from(DistillRecipe(), flags)
+    seeds = parse_seeds(flags.seed)
+    out = flags.out or next_free(f"distill-{recipe.encoder}", _told(flags.run, "dataset"))
+    check_free(out, force=flags.force)
+    from graphssl.supervised.teaching import distill_run
+
+    root = flags.root and os.path.abspath(flags.root)
+
+    def train(watcher: Any) -> dict[str, Any]:
+        return distill_run(flags.run, recipe, out=out, root=root, seeds=seeds, force=flags.force, watcher=watcher)
+
+    return tell(train, flags, out)
+
+
 def predict(args: list[str]) -> int:
     """``graphssl predict``."""
     check_flags(args, Predict, "predict")
@@ -187,11 +239,14 @@ def predict(args: list[str]) -> int:
     seeds = None if options.seed is None else parse_seeds(options.seed)
     if not (options.run / MARK).is_file():
         raise ValueError(f"run: {options.run} is not a run folder: it has no {MARK}")
+    if options.strength is not None and options.uncertainty is None:
+        raise ValueError(f"strength can only be given with uncertainty, got {options.strength}")
     from graphssl.supervised.models import load_models
-    from graphssl.supervised.predicting import predict_new
+    from graphssl.supervised.predicting import Unsure, predict_new
 
     run = load_models(options.run, seeds=seeds)
-    found = predict_new(run, _dataset(options.data), root=options.root, smiles=options.smiles, invalid=options.invalid)
+    unsure = options.uncertainty and Unsure(options.uncertainty, options.strength)
+    found = predict_new(run, _dataset(options.data), root=options.root, smiles=options.smiles, invalid=options.invalid, unsure=unsure)
     found.write(options.out)
     means = f", means of {len(run.models)} models" if len(run.models) > 1 else ""
     refused = f"; {len(found.refused):,} could not be read, and say why" if found.refused else ""
@@ -249,15 +304,15 @@ def _dataset(given: str) -> str:
     return canonical(given) if is_known(given) else os.path.abspath(given)
 
 
-def _method(run: Path) -> str:
-    """The method of a run folder, for the name of the next one, read without torch.
+def _told(run: Path, name: str) -> str:
+    """What a run folder says of itself, for the name of the next one, read without torch.
 
     Raises:
         ValueError: it is no run folder.
     """
     try:
         record = json.loads((run / MARK).read_text(encoding="utf-8"))
-        return str(record["method"])
+        return str(record[name])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"run: {run} is not a folder of a pre-trained run: its {MARK} is missing or not what graphssl train writes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +42,9 @@ class EdgeDropper(nn.Module):
                 "allowed: aggregation 'mean', or another encoder"
             )
         if any(isinstance(module, RowLinear) for module in encoder.modules()):
-            raise ValueError("encoder must use edge weights, which the augmenter learns, and mlp has no use for edges; allowed: another one")
+            raise ValueError(
+                "encoder must use edge weights, which the augmenter learns, and mlp has no use for edges; allowed: another one"
+            )
         if hard and any(isinstance(module, GATConv) for module in encoder.modules()):
             raise ValueError("hard cannot be used with attention, which takes the logarithm of a weight of 0; allowed: another encoder")
         self.temperature, self.hard = temperature, hard

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from typing_extensions import TypedDict, Unpack
 
 from graphssl.adjacency import CSR, full, membership
+from graphssl.fused import fits, norm_act
 from graphssl.graph import Graph
 from graphssl.layers import (
     ACTIVATIONS,
@@ -24,6 +25,7 @@ from graphssl.layers import (
     GINEConv,
     JumpingKnowledge,
     Linear,
+    PReLU,
     RowLinear,
     SAGEConv,
     WeightStandardization,
@@ -49,6 +51,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor | CSR, g: Graph) -> Tensor:
         h = self.conv(x, g)
         h = self.act(h) if self.act_first else h
+        if isinstance(self.act, PReLU) and not self.act_first and fits(h, self.norm):
+            return norm_act(h, self.norm, self.act.weight)  # type: ignore[arg-type]
         h = self.norm(h, g.graph_ids, g.num_graphs) if self.per_graph else self.norm(h)
         return h if self.act_first else self.act(h)  # type: ignore[no-any-return]
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from graphssl.layers import ACTIVATIONS, Linear, reset_parameters
+from graphssl.dense import affine
+from graphssl.layers import ACTIVATIONS, Linear, PReLU, reset_parameters
 
 
 class MLP(nn.Sequential):
@@ -25,6 +26,14 @@ class MLP(nn.Sequential):
             raise ValueError(f"act must be one of {', '.join(ACTIVATIONS)}, got {act!r}")
         make: Callable[[], nn.Module] = ACTIVATIONS[act]
         super().__init__(nn.Linear(in_channels, hidden), make(), nn.Linear(hidden, out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, act, last = self
+        if isinstance(act, PReLU):
+            h = affine(x, first.weight.t(), first.bias, act.weight)
+        else:
+            h = act(affine(x, first.weight.t(), first.bias))
+        return affine(h, last.weight.t(), last.bias)
 
 
 class ClassDecoder(nn.Module):

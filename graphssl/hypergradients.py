@@ -77,7 +77,7 @@ def hypergradient(
         g, direct = outer[:size], outer[size:]
         product = (_by_autograd if products == "autograd" else _by_differences)(inner_loss, w, hyper)
         solve = {"neumann": _neumann, "cg": _cg, "identity": lambda *_: lr * g}[method]
-        v = solve(lambda x: product(x)[:size] + damping * x, g, steps, lr)
+        v: Tensor = solve(lambda x: product(x)[:size] + damping * x, g, steps, lr)
         return _shaped(direct - product(v)[size:], hyper)
 
 
@@ -181,7 +181,7 @@ def _by_differences(loss: Loss, w: list[Tensor], hyper: Sequence[Tensor]) -> Pro
         for sign in (1, -1):
             moved = [p.requires_grad_() for p in _shaped(at + sign * e * v, w)]
             ends.append(_flat_grad(loss(moved, hyper), [*moved, *hyper]))
-        return (ends[0] - ends[1]) / (2 * e)
+        return (ends[0] - ends[1]).div(2 * e)
 
     return product
 
@@ -212,7 +212,7 @@ def _flat_grad(value: Tensor, inputs: Sequence[Tensor], *, keep: bool = False) -
 
 
 def _shaped(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    parts = flat.detach().split([x.numel() for x in like])
+    parts: Sequence[Tensor] = torch.split(flat.detach(), [x.numel() for x in like])  # type: ignore[no-untyped-call]
     return [part.view_as(x) for part, x in zip(parts, like, strict=True)]
 
 

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
 from graphssl.adjacency import CSR, Pattern, full, matmul, max_neighbours, membership, segment_softmax, weighted_sum
+from graphssl.dense import affine, below_zero, shifted
 from graphssl.graph import Graph
 
 JK = Literal["last", "cat", "max", "lstm"]
@@ -50,7 +51,7 @@ class _PReLU(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         (x,) = ctx.saved_tensors
-        below = torch.dot(x.clamp(max=0).flatten().to(ctx.dtype), grad.flatten().to(ctx.dtype))  # faster than a masked sum
+        below = below_zero(x, grad, ctx.dtype)
         return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), below.reshape(1)
 
 
@@ -83,10 +84,9 @@ class Linear(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor | CSR) -> Tensor:
-        if isinstance(x, Tensor) and not torch.is_autocast_enabled(x.device.type):
-            x = full(x)
-        h = matmul(x, self.weight)
-        return h if self.bias is None else h + self.bias
+        if isinstance(x, Tensor):
+            return affine(x if torch.is_autocast_enabled(x.device.type) else full(x), self.weight, self.bias)
+        return shifted(matmul(x, self.weight), self.bias)
 
 
 class Neighbourhood(Protocol):
@@ -155,7 +155,7 @@ class GCNConv(Convolution):
 
     def combine(self, near: tuple[Tensor, ...], own: tuple[Tensor, ...], x: Tensor | CSR | None, g: Neighbourhood) -> Tensor:
         h = g.normalised() @ near[0]
-        return (self.linear(h) if _waits(self, self.linear, h) else h) + self.bias  # type: ignore[no-any-return]
+        return shifted(self.linear(h) if _waits(self, self.linear, h) else h, self.bias)
 
 
 class RowLinear(Convolution):

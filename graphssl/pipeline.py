@@ -37,7 +37,7 @@ from graphssl.training import Step, Training, TrainingDiverged, train
 WATCHED = 2048  # graphs, of many, that the watch for collapse embeds
 SAVE_EVERY = 60.0  # seconds between checkpoints
 OPTIONS = ("epochs", "lr", "weight_decay", "optimizer", "warmup", "schedule", "patience", "clip", "precision")  # of a recipe, for train
-CONTRASTS = ("adgcl", "dim", "infograph", "joao", "mvgrl", "simgrace")  # with the graphs that their own process has
+CONTRASTS = ("adgcl", "dim", "infograph", "infomin", "joao", "mvgrl", "simgrace")  # with the graphs that their own process has
 TELLS_FROM = 100_000  # nodes that take seconds to embed
 LOOKS = 20  # times a run, or every 50 steps, that the embedding is watched for collapse
 

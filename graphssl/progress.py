@@ -144,6 +144,9 @@ def probe_table(record: dict[str, Any]) -> None:
     for name, row in record["rows"].items():
         table.add_row(name, *_cells(row, record["metric"]))
     console.print(table)
+    if record["probe"] == "few-shot":
+        widths = ", ".join(f"{number(row['half_width'], record['metric'])} ({name})" for name, row in record["rows"].items())
+        console.print(f"Half the 95 % interval of the mean over episodes: {widths}", highlight=False)
 
 
 def comparison_table(found: Comparison) -> None:

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from graphssl.adjacency import CSR
 from graphssl.augment import DropEdges, MaskFeatures
 from graphssl.augment.edges import edge_pairs, loops
-from graphssl.augment.features import keep_columns
 from graphssl.graph import Graph
 
 CLOSEST = 0.01  # of a probability to 0 and 1, where its gradient dies
@@ -120,7 +120,7 @@ class RelaxedMaskFeatures:
         if self.logit.dim() and self.logit.numel() != g.num_features:
             raise ValueError(f"p has {self.logit.numel()} columns, and the graph {g.num_features}")
         kept = _kept(self, self.logit.to(g.device).expand(g.num_graphs, g.num_features))
-        return g.with_x(keep_columns(g, kept))
+        return g.with_x(_scaled(g, kept))
 
 
 Relaxed = RelaxedDropEdges | RelaxedMaskFeatures
@@ -139,3 +139,12 @@ def _kept(view: Relaxed, logit: Tensor) -> Tensor:
     """What a draw leaves where the logit of losing is ``logit``, in (0, 1), of its shape."""
     u = torch.rand(logit.shape, dtype=logit.dtype, device=logit.device).clamp(1e-4, 1 - 1e-4)
     return torch.sigmoid((u.logit() - logit) / view.temperature)
+
+
+def _scaled(g: Graph, kept: Tensor) -> Tensor | CSR:
+    """The features times what is left of each column in the node's graph, ``kept`` ``[G, F]``."""
+    x, kept = g.x, kept.to(g.x.dtype)
+    if isinstance(x, CSR):
+        rows = g.graph_ids.index_select(0, x.pattern.row)
+        return x.with_values(x.values() * kept[rows, x.pattern.col.long()])
+    return x * (kept[0] if g.graph_id is None else kept.index_select(0, g.graph_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -17,9 +17,11 @@ from graphssl.embedding import embed
 from graphssl.encoders import build
 from graphssl.environment import peak_rss_mb
 from graphssl.evaluation import (
+    FewShot,
     Score,
     cluster,
     evaluate,
+    few_shot,
     find_protocol,
     knn_probe,
     low_label_probe,
@@ -33,7 +35,7 @@ from graphssl.runs import Run
 
 RAW = "raw features"
 Spread = dict[str, float | None]
-Probe = Literal["linear", "knn", "cluster", "low-label"]
+Probe = Literal["linear", "knn", "cluster", "low-label", "few-shot"]
 
 
 @dataclass
@@ -143,7 +145,13 @@ def setting_of(data: Dataset, recipe: Recipe) -> str:
 
 
 def reevaluate(
-    runs: Sequence[Run], data: Dataset, *, protocol: str | None = None, num_splits: int | None = None, probe: Probe = "linear"
+    runs: Sequence[Run],
+    data: Dataset,
+    *,
+    protocol: str | None = None,
+    num_splits: int | None = None,
+    probe: Probe = "linear",
+    episodes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score the seeds of a run folder again, with both baselines; ``rows`` holds mean and deviations of each.
 
@@ -152,7 +160,8 @@ def reevaluate(
         data: their dataset, features treated as in training.
         protocol: of the linear probe, the recipe's by default. The other probes take the dataset's own splits and labels.
         num_splits: where the protocol draws them.
-        probe: ``linear``, ``knn``, ``cluster`` (k-means against the labels) or ``low-label``.
+        probe: ``linear``, ``knn``, ``cluster`` (k-means against the labels), ``low-label`` or ``few-shot``.
+        episodes: options of :func:`graphssl.evaluation.few_shot`, where that is the probe.
 
     Raises:
         ValueError: a protocol, or a number of splits, for a probe that has none; a probe over all graphs of an inductive set.
@@ -162,7 +171,7 @@ def reevaluate(
         raise ValueError(f"num_splits must be at least 1, got {num_splits}")
     if probe != "linear" and (protocol or num_splits):
         raise ValueError(f"protocol and num_splits are for the linear probe, got them with probe {probe}")
-    if data.is_inductive and probe in ("cluster", "low-label"):
+    if data.is_inductive and probe in ("cluster", "low-label", "few-shot"):
         raise ValueError(f"probe {probe} takes the labels of all graphs, and {first.dataset} is inductive; allowed: linear, knn")
     protocol = protocol or first.recipe.protocol
     num_splits = num_splits or (first.recipe.num_splits if protocol == first.recipe.protocol else None)
@@ -175,6 +184,8 @@ def reevaluate(
             return {"": knn_probe(z, data.y, data.splits, setting=setting, metric=data.metric)}
         if probe == "low-label":
             return {f" ({k} a class)": score for k, score in low_label_probe(z, data.y, setting=setting).items()}
+        if probe == "few-shot":
+            return {"": few_shot(z, data.y, setting=setting, **(episodes or {}))}
         found = cluster(z, data.y)
         return {" (NMI)": _spread(found.nmi, found.nmi_std), " (ARI)": _spread(found.ari, found.ari_std)}
 
@@ -205,6 +216,7 @@ def reevaluate(
         "seeds": [run.seed for run in runs],
         "converged": all(score.converged for found in trained for score in found.values() if isinstance(score, Score)),
         "rows": rows,
+        **({"episodes": dict(episodes or {})} if probe == "few-shot" else {}),
     }
 
 
@@ -220,7 +232,8 @@ def _spread(mean: float, std: float) -> Spread:
 def _over(found: Sequence[Score | Spread]) -> Spread:
     scores = [score for score in found if isinstance(score, Score)]
     if scores:
-        return over_seeds(scores)
+        widths = [score.half_width for score in scores if isinstance(score, FewShot)]
+        return {**over_seeds(scores), **({"half_width": statistics.fmean(widths)} if widths else {})}
     spreads = [score for score in found if isinstance(score, dict)]
     means = [score["mean"] or 0.0 for score in spreads]
     return {

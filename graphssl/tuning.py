@@ -100,7 +100,7 @@ def tune(
     terms: int = 1,
     inner_lr: float | None = None,
     damping: float = 0.0,
-    head_steps: int = 20,
+    head_steps: int = 200,
     head_lr: float = 5.0,
     lr: float = 1e-3,
     seed: int = 0,
@@ -130,7 +130,8 @@ def tune(
         terms: of the Neumann series after the first, or steps of conjugate gradients.
         inner_lr: step of the series; ``lr`` by default.
         damping: of the Hessian.
-        head_steps: of the head's descent, each time from zero; the official code goes on with one head, a step at a time.
+        head_steps: of the head's descent, each time from zero; the official code goes on with one head, a step at a time. Few steps reward
+            what makes a head learn fast instead of well, and turn the sign of what is learned.
         head_lr: of the head's descent, over columns of unit variance divided by the root of their number.
         lr: of the pre-training.
         seed: of training, as in :func:`graphssl.train`.

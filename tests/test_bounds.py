@@ -15,7 +15,7 @@ from graphssl.estimation import MINE, Critic, mutual_information
 from graphssl.losses import dv, info_nce_bound, jsd, mine, nwj, smile
 from graphssl.losses.bounds import diagonal_and_rest
 
-COUNTS = torch.tensor([[6, 1, 1], [2, 5, 1], [0, 2, 6]])  # of 24 draws of (x, y)
+COUNTS = torch.tensor([[6, 1, 1], [2, 5, 1], [1, 2, 5]])  # of 24 draws of (x, y)
 OF_SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"dv": dv, "nwj": nwj, "jsd": jsd, "smile": smile}
 each_bound = pytest.mark.parametrize("name", OF_SCORES)
 
@@ -63,7 +63,7 @@ def test_the_kl_of_f_gan_is_nwj_with_another_level() -> None:
 
 def test_jsd_at_its_best_is_twice_the_divergence() -> None:
     ratio, product, _ = table()
-    p, q = (COUNTS / COUNTS.sum()).double(), (product / product.sum()).double()
+    p, q = COUNTS.double() / COUNTS.sum(), product.double() / product.sum()
     middle = (p + q) / 2
     divergence = (torch.special.xlogy(p, p / middle) + torch.special.xlogy(q, q / middle)).sum() / 2
     close(-jsd(*scores_of(ratio)), 2 * divergence)
@@ -72,7 +72,6 @@ def test_jsd_at_its_best_is_twice_the_divergence() -> None:
 @each_bound
 def test_no_other_critic_tells_more(name: str) -> None:
     ratio, _, _ = table()
-    ratio = ratio.clamp(min=-20)  # a pair never drawn together
     level = 1.0 if name == "nwj" else 0.0
     best = float(OF_SCORES[name](*scores_of(ratio + level)))
     if name == "smile":
@@ -85,7 +84,7 @@ def test_no_other_critic_tells_more(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["dv", "nwj", "jsd"])
 def test_the_best_critic_has_no_slope(name: str) -> None:
-    critic = (table()[0].clamp(min=-30) + (1.0 if name == "nwj" else 0.0)).requires_grad_()
+    critic = (table()[0] + (1.0 if name == "nwj" else 0.0)).requires_grad_()
     (slope,) = torch.autograd.grad(OF_SCORES[name](*scores_of(critic)), critic)
     assert float(slope.abs().max()) < 1e-9
 
@@ -223,9 +222,9 @@ def gaussians(rho: float, d: int, n: int = 6000, seed: int = 0) -> tuple[Tensor,
 @pytest.mark.parametrize("estimator", ["mine", "dv", "nwj", "jsd", "info_nce", "smile"])
 def test_of_gaussians(estimator: str) -> None:
     """``-d/2 log(1 - rho^2)``, 0.83 nats."""
-    told = mutual_information(*gaussians(0.9, 1), estimator=estimator, steps=250, hidden=32, batch_size=64, lr=5e-3)  # type: ignore[arg-type]
+    told = mutual_information(*gaussians(0.9, 1), estimator=estimator, steps=200, hidden=32, batch_size=48, lr=5e-3)  # type: ignore[arg-type]
     assert told.value == pytest.approx(0.8304, abs=0.15)
-    assert (told.estimator, told.steps, told.num_train, told.num_held_out) == (estimator, 250, 4800, 1200)
+    assert (told.estimator, told.steps, told.num_train, told.num_held_out) == (estimator, 200, 4800, 1200)
     assert float(told) == told.value
 
 

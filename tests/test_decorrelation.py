@@ -155,8 +155,8 @@ def test_views_of_another_shape_are_refused(loss: Loss) -> None:
         (lambda w: barlow_twins(*views(), weight=w), "weight"),
         (lambda w: cca_ssg(*views(), weight=w), "weight"),
         (lambda w: vicreg(*views(), covariance=w), "covariance"),
-        (lambda w: CCASSG(GCN(4, [4]), (DropEdges(0.1),) * 2, weight=w), "weight"),
-        (lambda w: BarlowTwins(GCN(4, [4]), (DropEdges(0.1),) * 2, weight=w), "weight"),
+        (lambda w: CCASSG(GCN(4, [4]), (DropEdges(0.1),) * 2, decorrelation=w), "decorrelation"),
+        (lambda w: BarlowTwins(GCN(4, [4]), (DropEdges(0.1),) * 2, decorrelation=w), "decorrelation"),
         (lambda w: VICReg(GCN(4, [4]), (DropEdges(0.1),) * 2, variance=w), "variance"),
     ],
 )
@@ -169,7 +169,7 @@ def test_objectives_take_the_loss_of_the_embeddings() -> None:
     g = contextual_sbm(40, 2, 6, degree=6, seed=0).graph
     still = (DropEdges(0.0), DropEdges(0.0))
     for objective, loss in (
-        (CCASSG(GCN(6, [8]), still, weight=0.1), lambda z: cca_ssg(z, z, weight=0.1)),
+        (CCASSG(GCN(6, [8]), still, decorrelation=0.1), lambda z: cca_ssg(z, z, weight=0.1)),
         (BarlowTwins(GCN(6, [8]), still), lambda z: barlow_twins(z, z)),
     ):
         close(objective(g), loss(objective.encoder(g)), 1e-5)
@@ -203,7 +203,7 @@ def test_cca_ssg_is_the_official_one(name: str) -> None:
     planetoid = name in ("cora", "citeseer", "pubmed")
     given = RECIPES["cca-ssg"][name].model_dump()
     assert {key: given[key] for key in ("weight", "epochs", "lr", "weight_decay", "optimizer", "schedule", "norm", "act", "last_act")} == {
-        "weight": weight,
+        "decorrelation": weight,
         "epochs": epochs,
         "lr": 1e-3,
         "weight_decay": 0,
@@ -233,7 +233,7 @@ def test_gbt_is_the_official_one(name: str) -> None:
         "schedule": "cosine",
         "optimizer": "adamw",
         "weight_decay": 1e-5,
-        "weight": None,
+        "decorrelation": None,
     }
     assert (given["drop_edges"], given["mask_features"]) == ((drop, drop), (mask, mask))
     assert (given["norm_momentum"], given["act"]) == (0.01, "prelu")

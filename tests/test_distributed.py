@@ -23,7 +23,25 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from graphssl import BGRL, DGI, GIN, GRACE, JOAO, Compose, DropEdges, Graph, GraphBatches, GraphCL, Identity, MaskFeatures, seeded
+from graphssl import (
+    BGRL,
+    CCASSG,
+    DGI,
+    GIN,
+    GRACE,
+    JOAO,
+    BarlowTwins,
+    Compose,
+    DropEdges,
+    Graph,
+    GraphBatches,
+    GraphCL,
+    Identity,
+    MaskFeatures,
+    MoCo,
+    VICReg,
+    seeded,
+)
 from graphssl.batches import Batches, EgoBatches, NeighbourBatches, PartitionBatches, WalkBatches, shard
 from graphssl.cli import main
 from graphssl.distributed import agreed, everywhere, joined, mean_everywhere, same, shared, sum_gradients, world
@@ -84,10 +102,14 @@ def many() -> Batches:
 # norm takes the rows around the seeds too, so there the rows of a batch must be those of the ranks' batches together: egos, whole graphs.
 EXACT: dict[str, tuple[Callable[[], Objective], Callable[[], Batches]]] = {
     "bgrl": (lambda: BGRL(sage(), SAME, hidden=8), neighbours),
+    "cca-ssg": (lambda: CCASSG(sage(), SAME), neighbours),
     "dgi": (lambda: DGI(sage(), Turned()), neighbours),
+    "gbt": (lambda: BarlowTwins(sage(), SAME), neighbours),
     "grace": (lambda: GRACE(sage(), SAME, hidden=8), neighbours),
     "grace, in chunks": (lambda: GRACE(sage(), SAME, hidden=8, chunk=2), neighbours),
     "grace, sampled": (lambda: GRACE(sage(), SAME, hidden=8, negatives=3), neighbours),
+    "moco": (lambda: MoCo(sage(), SAME, hidden=8, queue=4), neighbours),
+    "vicreg": (lambda: VICReg(sage(), SAME, hidden=8), neighbours),
     "bgrl, batch norm": (lambda: BGRL(sage("batch"), SAME, hidden=8), egos),
     "dgi, batch norm": (lambda: DGI(sage("batch"), Turned()), egos),
     "grace, batch norm": (lambda: GRACE(sage("batch"), SAME, hidden=8), egos),
@@ -286,7 +308,7 @@ def test_ranks_with_pieces_of_a_batch_take_the_step_of_one_process(name: str, to
 @pytest.mark.parametrize("name", [*(f"exact {name}" for name in EXACT), *(f"drawn {name}" for name in DRAWN)])
 def test_ranks_hold_the_same_bits(name: str, together: Together) -> None:
     first, *others = together(name)
-    assert any("target" in key for key in first["state"]) == ("bgrl" in name)
+    assert any("target" in key for key in first["state"]) == ("bgrl" in name or "moco" in name)
     for other in others:
         assert equal(first["state"], other["state"])
         assert first["losses"] == other["losses"]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from graphssl.adjacency import CSR
 from graphssl.building import TAKES_EDGES
-from graphssl.encoders import ENCODERS, GAT, GCN, GIN, GNN, GATv2, GraphSAGE, build, config_of
+from graphssl.encoders import ENCODERS, GAT, GCN, GIN, GNN, MLP, GATv2, GraphSAGE, build, config_of
 from graphssl.graph import Graph
 from graphssl.layers import (
     ACTIVATIONS,
@@ -41,6 +41,7 @@ KINDS: dict[str, Callable[..., GNN]] = {
     "sage-max": lambda i, c, **options: GraphSAGE(i, c, aggregation="max", **options),
     "gin": GIN,
     "gin-wide": lambda i, c, **options: GIN(i, c, expansion=2, **options),
+    "mlp": MLP,
 }
 NORMS = ("batch", "layer", "graph", "graphnorm", "none")
 SKIPS = ("none", "residual", "dense")
@@ -86,7 +87,7 @@ def test_permutation_and_batch(kind: str, norm: str, skip: str, jk: str) -> None
 def test_batch_norm_looks_across_graphs_in_training(kind: str) -> None:
     net = encoder(kind, norm="batch").train()
     with pytest.raises(AssertionError):
-        batch_is_one_by_one(net, some_graphs()[:2])
+        batch_is_one_by_one(net, [double(graphs.undirected(seed=seed)) for seed in (0, 1)])
 
 
 @each_norm
@@ -119,7 +120,7 @@ def test_every_parameter_matters(kind: str) -> None:
     (net(double(graphs.undirected())) * torch.randn(graphs.N, 8, dtype=torch.float64)).sum().backward()
     for name, p in net.named_parameters():
         assert p.grad is not None, name
-        assert p.grad.abs().sum() > 0, name
+        assert p.grad.abs().sum() > 0 or name == "jk.score.bias", name  # which a softmax does not see: rounding alone
 
 
 @each_kind

@@ -23,7 +23,7 @@ from graphssl.embedding import WHOLE, can_layerwise, whole_bytes
 from graphssl.embedding.layerwise import layerwise, num_steps
 from graphssl.embedding.ranges import RowRange, gcn_scale, spans
 from graphssl.embedding.room import Room, memory_bytes
-from graphssl.encoders import MPNN, GATv2
+from graphssl.encoders import MLP, MPNN, GATv2
 from graphssl.graph import Graph
 from graphssl.layers import reset_parameters
 
@@ -36,6 +36,7 @@ ENCODERS: dict[str, Callable[..., GNN]] = {
     "gatv2": lambda f, widths, **o: GATv2(f, widths, heads=2, **o),
     "gin": lambda f, widths, **o: GIN(f, widths, mlp_norm=True, expansion=2, **o),
     "gine": lambda f, widths, **o: GINE(f, widths, edge_channels=3, mlp_norm=True, **o),
+    "mlp": MLP,
 }
 NORMS, SKIPS, JKS = ("batch", "layer", "graph", "graphnorm", "none"), ("none", "residual", "dense"), ("last", "cat", "max", "lstm")
 each_encoder = pytest.mark.parametrize("name", ENCODERS)

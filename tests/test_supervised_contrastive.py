@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from checks import close, loss_falls
 from torch import Tensor
 
-from graphssl import GCN, Dataset, DropEdges, DropNodes, MaskFeatures, losses, seeded
+from graphssl import GCN, GRACE, Dataset, DropEdges, DropNodes, MaskFeatures, losses, seeded
 from graphssl.batches import NeighbourBatches
 from graphssl.cli import main
 from graphssl.datasets import contextual_sbm
@@ -25,6 +26,7 @@ from graphssl.supervised.contrasting import READS_HEAD
 from graphssl.supervised.labels import seen_labels
 from graphssl.supervised.options import PARTS, Joining, SupConRecipe, joint_recipe
 from graphssl.supervised.semi import joint
+from graphssl.supervised.smoothness import divergence, entropy, vat, worst_direction
 
 F_IN, K, N = 3, 3, 60
 NAMES = sorted(name for name, line in LOSSES.items() if line.takes == "labels")
@@ -116,7 +118,7 @@ def test_a_batch_without_labels_is_worth_nothing(name: str) -> None:
     objective = made(name, y=torch.full((N,), -1))
     value = objective(data_of().graph)
     value.backward()
-    assert float(value) == 0
+    assert float(value.detach()) == 0
 
 
 def test_batches_find_their_own_labels() -> None:
@@ -344,3 +346,137 @@ def test_wrong_flags_are_told(more: tuple[Any, ...], words: str, tmp_path: Path,
     assert call("semi", "supcon", "karate", *FLAGS, *more, "--out", tmp_path / "r") == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+# ---------------------------------------------------------------------- S4L: what needs no label
+
+
+def test_entropy_is_nothing_of_the_sure_and_log_c_of_the_unsure() -> None:
+    close(entropy(torch.eye(5) * 500), torch.tensor(0.0), 1e-6)
+    for c in (2, 7):
+        close(entropy(torch.zeros(3, c, dtype=torch.float64)), torch.tensor(c, dtype=torch.float64).log(), 1e-12)
+    p = torch.tensor([[0.2, 0.8]], dtype=torch.float64)
+    assert float(entropy(p.log())) == pytest.approx(-0.2 * math.log(0.2) - 0.8 * math.log(0.8), abs=1e-12)
+    assert torch.autograd.gradcheck(entropy, (torch.randn(3, 4, dtype=torch.float64, requires_grad=True),))
+
+
+def outputs_of(net: GNN, seed: int = 4) -> Any:
+    supervised = Supervised(net, "classification", K, level="node")
+    g = data_of().graph
+    return supervised, g.dense_x(), lambda x: supervised.predict(g.with_x(x))
+
+
+def test_the_worst_direction_is_of_length_one_and_worse_than_others() -> None:
+    _, x, outputs = outputs_of(encoder(norm="none"))
+    before = outputs(x).log_softmax(1).detach()
+    with seeded(1):
+        d = worst_direction(outputs, x, before, steps=5)
+    close(d.norm(dim=1), torch.ones(N), 1e-5)
+    far = x.norm(dim=1).mean()
+    worst = float(divergence(before, outputs(x + far * d)).detach())
+    with seeded(2):
+        others = [float(divergence(before, outputs(x + far * F.normalize(torch.randn_like(x), dim=1))).detach()) for _ in range(10)]
+    assert worst > max(others)
+
+
+def test_vat_of_no_move_is_nothing_and_grows_with_it() -> None:
+    supervised, x, outputs = outputs_of(encoder(norm="none"))
+    with seeded(1):
+        assert float(vat(outputs, x, eps=0).detach()) == pytest.approx(0, abs=1e-7)
+    found = []
+    for eps in (0.1, 0.5, 2.0):
+        with seeded(1):
+            found.append(vat(outputs, x, eps=eps))
+    assert 0 < float(found[0].detach()) < float(found[1].detach()) < float(found[2].detach())
+    found[2].backward()
+    assert all(p.grad is not None for p in supervised.parameters())
+
+
+def test_vat_moves_in_lengths_of_a_row() -> None:
+    """Features a hundred times smaller, a first layer a hundred times larger: all is as before."""
+    linear = torch.nn.Linear(4, 3, bias=False).double()
+    x = torch.randn(6, 4, dtype=torch.float64)
+    with seeded(1):
+        first = vat(linear, x, eps=0.5)
+    with seeded(1):
+        second = vat(lambda x: linear(100 * x), x / 100, eps=0.5)
+    close(first, second, 1e-8)
+
+
+def test_a_prediction_that_nothing_moves() -> None:
+    assert float(vat(lambda x: 0 * x, torch.randn(4, 3))) == 0
+    with pytest.raises(ValueError, match="eps must be 0 or more"):
+        vat(lambda x: x, torch.ones(2, 2), eps=-1)
+    with pytest.raises(ValueError, match="xi must be positive and steps at least 1"):
+        vat(lambda x: x, torch.ones(2, 2), steps=0)
+
+
+def smooth(**options: Any) -> Joint:
+    net = encoder()
+    with seeded(1):
+        supervised = Supervised(net, "classification", K, level="node")
+    return Joint(supervised, made(net=net), known(), weight=0, **options)
+
+
+def test_smoothness_ramps_up() -> None:
+    g = data_of().graph
+    plain, objective = smooth(), smooth(vat=0.5, entropy=0.2, ramp=(0.2, 0.6))
+    base = plain(g).detach()
+    values = []
+    for progress in (0.0, 0.2, 0.4, 0.6, 1.0):
+        objective.after_step(progress)
+        with seeded(3):
+            values.append(float((objective(g) - base).detach()))
+    assert values[0] == values[1] == pytest.approx(0, abs=1e-6)
+    assert values[3] == pytest.approx(values[4], rel=1e-4)
+    assert values[2] == pytest.approx(values[3] / 2, rel=1e-4)
+    again = smooth(vat=0.5, entropy=0.2, ramp=(0.2, 0.6))
+    again.load_state_dict(objective.state_dict())
+    with seeded(3):
+        assert float((again(g) - base).detach()) == pytest.approx(values[4], rel=1e-4), "where it was is saved"
+
+
+def test_smoothness_leaves_batch_statistics_alone() -> None:
+    g = data_of().graph
+    first, second = smooth(), smooth(vat=1.0, entropy=1.0)
+    second.after_step(1.0)
+    for objective in (first, second):
+        objective(g).backward()
+    for (name, a), (_, b) in zip(first.encoder.named_buffers(), second.encoder.named_buffers(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vat": -1.0}, "vat must be 0 or more, got -1"),
+        ({"entropy": float("nan")}, "entropy must be 0 or more"),
+        ({"ramp": (0.5, 0.5)}, "ramp must be two shares of the run"),
+        ({"vat": 1.0, "reach": "none", "weight": 1.0}, "vat and entropy are for one class a node"),
+    ],
+)
+def test_smoothness_refuses(change: dict[str, Any], message: str) -> None:
+    net = encoder()
+    supervised = Supervised(net, "classification", K, level="node")
+    with pytest.raises(ValueError, match=message):
+        Joint(supervised, made(net=net), known(), **change)
+
+
+def test_no_labels_is_the_pretext_alone_and_one_encoder_gets_both() -> None:
+    net = encoder(norm="none")
+    supervised = Supervised(net, "classification", K, level="node")
+    contrast = GRACE(net, VIEWS, hidden=8)
+    joined = Joint(supervised, contrast, torch.full((N,), -1), weight=0.3)
+    with seeded(3):
+        value = joined(data_of().graph)
+    with seeded(3):
+        close(value, 0.3 * contrast(data_of().graph), 1e-6)
+    assert joined.encoder is supervised.encoder is contrast.encoder
+
+
+def test_smoothness_by_command(tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    assert call("semi", "dgi", "karate", "--channels", 8, "--epochs", 3, "--quiet", "--vat", 0.3, "--entropy", 0.1, "--ramp", 0.1, 0.5,
+                "--out", out) == 0  # fmt: skip
+    options = json.loads((out / "run.json").read_text())["options"]
+    assert (options["vat"], options["entropy"], options["ramp"]) == (0.3, 0.1, [0.1, 0.5])

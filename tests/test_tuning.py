@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import graphs
@@ -14,8 +16,11 @@ import graphssl as gs
 from graphssl import BGRL, DGI, GCN, GRACE, Compose, Dataset, MaskFeatures, fit, load, seeded
 from graphssl.adjacency import CSR
 from graphssl.batches import side_by_side
+from graphssl.cli import main
+from graphssl.cli_tune import methods
 from graphssl.datasets import contextual_sbm
 from graphssl.objectives import Objective
+from graphssl.recipes import DEFAULTS
 from graphssl.relaxed import RelaxedDropEdges, RelaxedMaskFeatures
 from graphssl.training import train
 from graphssl.tuning import Weighted, _labels, head_loss, look, tunable, tune
@@ -335,3 +340,55 @@ def test_nothing_to_tune_is_refused(data: Dataset) -> None:
 
 def test_the_training_generator_is_that_of_train(data: Dataset) -> None:
     assert len(list(train(made("grace"), data, epochs=2))) == len(tune(made("grace"), data, epochs=2).history)
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def call(*args: object) -> int:
+    return main([str(arg) for arg in args])
+
+
+SMALL = ("--channels", 8, "--hidden", 8, "--epochs", 12, "--start", 4, "--every", 4, "--hyper-lr", 0.3)
+
+
+def test_the_command_tells_the_flags_of_train(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("tune", "grace", "sbm", *SMALL, "--drop-edges", 0.3, 0.0, "--labels", 0.5, "--out", tmp_path / "t.json") == 0
+    told = capsys.readouterr().out.splitlines()
+    record = json.loads((tmp_path / "t.json").read_text())
+    assert told[-1] == record["train"]
+    assert len(record["validation"]) == 2
+    assert set(record["values"]) == {"drop_edges.0", "mask_features.0", "mask_features.1"}
+    assert record["drop_edges"][1] == 0
+    assert record["drop_edges"][0] == pytest.approx(record["values"]["drop_edges.0"][-1], abs=1e-4) != 0.3
+    assert call(*record["train"].split()[1:], "--quiet") == 0
+    run = json.loads((tmp_path / "runs" / "grace-sbm-1" / "run.json").read_text())
+    assert run["recipe"]["drop_edges"] == record["drop_edges"]
+    assert run["recipe"]["mask_features"] == record["mask_features"]
+    assert run["recipe"]["channels"] == [8]
+
+
+@pytest.mark.parametrize("method", methods())
+def test_every_method_with_two_views(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = ("--hidden", 8) if "hidden" in type(DEFAULTS[method]).model_fields else ()
+    more = ("--drop-edges", 0.2, 0.2, "--mask-features", 0.2, 0.2, "--mask", "column", "--channels", 8, *hidden)
+    assert call("tune", method, "sbm", "--epochs", 3, "--start", 0, "--every", 2, *more, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["validation"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("dgi", "sbm"), "tune is for methods with two augmented views, and dgi has none; allowed: "),
+        (("grace", "sbm", "--epochs", 3), "epochs must be at least start + every, 20, got 3"),
+        (("grace", "sbm", "--drop-edges", 0, 0, "--mask-features", 0, 0), "all 0"),
+        (("grace", "sbm", "--mask", "entry"), "tune is for adaptive none and mask column, got none and entry"),
+        (("grace", "sbm", "--batches", "partitions"), "tune sees the graph whole"),
+        (("grace", "sbm", "--hyper-l", 3), "did you mean 'hyper-lr'"),
+        (("grace",), "usage: graphssl tune METHOD DATASET"),
+    ],
+)
+def test_the_command_refuses(args: tuple[Any, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("tune", *args) == 2
+    assert message in capsys.readouterr().err

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal
 
-MODULES = ("instance", "objectives", "negatives", "classes", "information", "views", "transfer")  # each has ROWS
+MODULES = ("instance", "objectives", "negatives", "decorrelation", "classes", "information", "views", "transfer")  # each has ROWS
 
 Figures = dict[str, float]
 Better = Literal["higher", "lower"]

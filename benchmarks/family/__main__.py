@@ -1,4 +1,7 @@
-"""Runs the experiments of the family: ``python -m benchmarks.family [NAME ...] [--seeds 5]``. What is run already is not run again."""
+"""Runs the experiments of the family: ``python -m benchmarks.family [NAME ...] [--seeds 5]``. What is run already is not run again.
+
+Seeds count from 10: lower ones, and 100, were looked at while the experiments were made.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from typing import Any
 from benchmarks.family import Row, rows, summary
 from graphssl.environment import environment
 from graphssl.files import written
-from graphssl.recipes import nearest
+from graphssl.naming import nearest
 
 RESULTS = Path(__file__).parent.parent / "results" / "family"
+FIRST = 10  # seed
 TELLS = ("about", "source", "dataset", "metric", "better")
 
 
@@ -23,7 +27,7 @@ def main(args: list[str] | None = None) -> int:
     """Run, and write ``results/family/NAME.json`` after each run; 2 for a name that is not there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.family", description="Small experiments of the contrastive family.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="experiments (all by default)")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 up to this many")
+    parser.add_argument("--seeds", type=int, default=5, help="how many seeds, from 10")
     parser.add_argument("--list", action="store_true", help="only tell what there is")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the records")
     given = parser.parse_args(args)
@@ -66,7 +70,8 @@ def opened(row: Row, folder: Path) -> dict[str, Any]:
 
 def missing(row: Row, record: dict[str, Any], seeds: int) -> list[tuple[str, int]]:
     """Variants and seeds without a result; all variants of a seed before the next seed."""
-    return [(variant, seed) for seed in range(seeds) for variant in row.variants if str(seed) not in record["runs"].get(variant, {})]
+    numbers, ran = range(FIRST, FIRST + seeds), record["runs"]
+    return [(variant, seed) for seed in numbers for variant in row.variants if str(seed) not in ran.get(variant, {})]
 
 
 def saved(row: Row, record: dict[str, Any], folder: Path) -> None:

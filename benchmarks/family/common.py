@@ -93,7 +93,7 @@ class Labelled(Objective):
 
 
 class Classified(Objective):
-    """A linear classifier on the encoder of an augmented view, by cross-entropy of the labelled rows, for losses with labels to stand beside."""
+    """A linear classifier on the encoder of an augmented view, by cross-entropy of labelled rows: what losses with labels stand beside."""
 
     def __init__(self, encoder: GNN, y: Tensor, *, augmented: Views | None = None) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ def seconds(work: Callable[[], Any]) -> Phases:
     return {"step": clock() - start}
 
 
-def alternate(routes: Mapping[str, Callable[[], Phases]], *, rounds: int, budget: float = 90.0, least: int = 2) -> dict[str, list[Phases]]:
+def alternate(routes: Mapping[str, Callable[[], Phases]], *, rounds: int, budget: float = 60.0, least: int = 2) -> dict[str, list[Phases]]:
     """What each route took in each round: all of them once a round, in turn; fast ones up to five times beside slow ones.
 
     At most ``rounds`` rounds, and no more after ``least`` once the ``budget`` of seconds is spent. Each route must be warm.

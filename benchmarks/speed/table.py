@@ -56,13 +56,14 @@ def _machine(rows: dict[str, dict[str, Any]]) -> list[str]:
     """What the floors were computed from."""
     if not rows:
         return []
-    told = [
-        (row["floor"]["bandwidth_gb_s"], *(row["floor"][kind]["peak_gigaflop_s"] for kind in ("float32", "bf16"))) for row in rows.values()
-    ]
-    band, single, half = ([min(values), max(values)] for values in zip(*told, strict=True))
+    floors = [row["floor"] for row in rows.values()]
+    kinds = (("float32", "peak"), ("float32", "default"), ("bf16", "peak"))
+    told = [(f["bandwidth_gb_s"], *(f[kind][f"{which}_gigaflop_s"] for kind, which in kinds)) for f in floors]
+    band, single, default, half = ([min(values), max(values)] for values in zip(*told, strict=True))
     return [
         f"Measured beside the steps: a triad of large tensors moves {band[0]:g} to {band[1]:g} GB a second; matrix products of the "
-        f"steps' shapes reach {single[0]:g} to {single[1]:g} Gflop a second in float32, {half[0]:g} to {half[1]:g} in bf16."
+        f"steps' shapes reach {single[0]:g} to {single[1]:g} Gflop a second in float32 ({default[0]:g} to {default[1]:g} by "
+        f"`torch.mm`), {half[0]:g} to {half[1]:g} in bf16."
     ]
 
 

@@ -118,9 +118,11 @@ class ShuffleFeatures:
 def keep_columns(g: Graph, keep: Tensor) -> Tensor | CSR:
     """The features with zeros in the columns where ``keep`` ``[G, F]`` is false for the node's graph."""
     x = g.x
+    if g.graph_id is None and isinstance(x, CSR):
+        return x.keep_columns(keep[0])
     keep = keep.to(x.dtype)
     if g.graph_id is None:
-        return x.scale_columns(keep[0]) if isinstance(x, CSR) else x * keep[0]
+        return x * keep[0]
     if isinstance(x, CSR):
         return x.with_values(x.values() * keep[g.graph_id[x.pattern.row], x.pattern.col.long()])
     return x * keep.index_select(0, g.graph_id)

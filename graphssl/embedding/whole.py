@@ -98,7 +98,7 @@ def embed(
 
 
 def can_layerwise(encoder: nn.Module) -> bool:
-    """Whether the encoder goes layer by layer: a :class:`graphssl.GNN` of the library's convolutions, or a MultiView of such side by side."""
+    """Whether the encoder goes layer by layer: a :class:`graphssl.GNN` of the library's convolutions, or several side by side."""
     if isinstance(encoder, MultiView):
         able = encoder.merge == "cat" and type(encoder).forward is MultiView.forward
         return able and all(can_layerwise(part) for part in encoder.encoders)

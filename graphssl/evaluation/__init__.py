@@ -12,28 +12,36 @@ if TYPE_CHECKING:
     from graphssl.evaluation.baselines import summed_features, wl_features, wl_score
     from graphssl.evaluation.clustering import Clustering, cluster
     from graphssl.evaluation.collapse import alignment, collapse_warning, diagnostics
+    from graphssl.evaluation.episodes import FewShot, few_shot
     from graphssl.evaluation.fingerprints import morgan_fingerprints
     from graphssl.evaluation.linear import evaluate, linear_probe, low_label_probe
     from graphssl.evaluation.logistic import logistic_path
     from graphssl.evaluation.neighbours import knn_probe
+    from graphssl.evaluation.trust import Reliability, ause, detection_auroc, reliability
 
 __all__ = [
     "PROTOCOLS",
     "SETTINGS",
     "Clustering",
+    "FewShot",
     "Protocol",
+    "Reliability",
     "Score",
     "alignment",
+    "ause",
     "cluster",
     "collapse_warning",
+    "detection_auroc",
     "diagnostics",
     "evaluate",
+    "few_shot",
     "find_protocol",
     "knn_probe",
     "linear_probe",
     "logistic_path",
     "low_label_probe",
     "morgan_fingerprints",
+    "reliability",
     "summed_features",
     "wl_features",
     "wl_score",
@@ -45,10 +53,12 @@ __getattr__ = lazy(
         "baselines": ("summed_features", "wl_features", "wl_score"),
         "clustering": ("Clustering", "cluster"),
         "collapse": ("alignment", "collapse_warning", "diagnostics"),
+        "episodes": ("FewShot", "few_shot"),
         "fingerprints": ("morgan_fingerprints",),
         "linear": ("evaluate", "linear_probe", "low_label_probe"),
         "logistic": ("logistic_path",),
         "neighbours": ("knn_probe",),
+        "trust": ("Reliability", "ause", "detection_auroc", "reliability"),
     },
 )
 

@@ -87,7 +87,7 @@ def logistic_path(
         problem = _problem(basis, targets, c, softmax)
         if start is not None:
             problem = replace(problem, w=start.repeat(1, len(c), 1))
-        w, done = _newton(problem, max_iter, tol)  # [r, P, k'], [P]
+        w, done = newton(problem, max_iter, tol)  # [r, P, k'], [P]
         m = len(c)
         start = w[:, -1:] if softmax else w[:, -k:]
         fit = _unrotate(basis, w.reshape(w.size(0), m, k), done.view(m, -1).all(1))
@@ -166,7 +166,7 @@ def _unrotate(basis: _Basis, w: Tensor, converged: Tensor) -> Fit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class Problem:
     """``P`` problems of ``k`` columns each over the same rows."""
 
     z: Tensor | CSR  # [n, r]
@@ -193,7 +193,11 @@ class _Problem:
             data = (u.logsumexp(2) - (u * self.y).sum(2)).sum(0, dtype=torch.float64)
         return self.c * data + 0.5 * (self.ridge * w.square()).sum((0, 2), dtype=torch.float64)
 
-    def take(self, index: Tensor) -> _Problem:
+    def of(self, index: Tensor) -> Problem:
+        """What multiplies columns of some of the problems alone; they all have the same rows here."""
+        return self
+
+    def take(self, index: Tensor) -> Problem:
         return replace(self, y=self.y[:, index], c=self.c[index], w=self.w[:, index])
 
 
@@ -201,7 +205,7 @@ def _product(left: Tensor | CSR, right: Tensor) -> Tensor:
     return left @ right
 
 
-def _problem(basis: _Basis, y: Tensor, c: Tensor, softmax: bool) -> _Problem:
+def _problem(basis: _Basis, y: Tensor, c: Tensor, softmax: bool) -> Problem:
     z = basis.z
     square = z.with_values(z.values().square()) if isinstance(z, CSR) else z.square()
     if isinstance(z, CSR):
@@ -212,7 +216,7 @@ def _problem(basis: _Basis, y: Tensor, c: Tensor, softmax: bool) -> _Problem:
         y, shape = y[:, None].expand(n, m, k), (m, k)
     else:
         y, shape, c = y.repeat(1, m)[:, :, None], (m * k, 1), c.repeat_interleave(k)
-    return _Problem(
+    return Problem(
         z,
         square,
         basis.ridge[:, None, None],
@@ -222,7 +226,7 @@ def _problem(basis: _Basis, y: Tensor, c: Tensor, softmax: bool) -> _Problem:
     )
 
 
-def _newton(problem: _Problem, max_iter: int, tol: float) -> tuple[Tensor, Tensor]:
+def newton(problem: Problem, max_iter: int, tol: float) -> tuple[Tensor, Tensor]:
     """Weights ``[r, P, k]`` and which problems ``[P]`` reached the tolerance; a problem that did leaves the batch."""
     w_out, done = problem.w.clone(), torch.zeros(len(problem.c), dtype=torch.bool, device=problem.c.device)
     alive = torch.arange(len(problem.c), device=problem.c.device)
@@ -246,7 +250,7 @@ def _newton(problem: _Problem, max_iter: int, tol: float) -> tuple[Tensor, Tenso
     return w_out, done
 
 
-def _direction(p: _Problem, prob: Tensor, grad: Tensor, max_cg: int = 60) -> tuple[Tensor, Tensor]:
+def _direction(p: Problem, prob: Tensor, grad: Tensor, max_cg: int = 60) -> tuple[Tensor, Tensor]:
     """Truncated Newton direction ``[r, P, k]`` and its scores ``[n, P, k]`` by preconditioned conjugate gradients.
 
     A problem stops when its residual, in the preconditioner's norm, is a tenth of the gradient's (squared); stopped ones leave in bunches.
@@ -273,14 +277,14 @@ def _direction(p: _Problem, prob: Tensor, grad: Tensor, max_cg: int = 60) -> tup
             break
         if len(keep) < 0.8 * len(live):
             step_out[:, live], scores_out[:, live] = step, scores
-            live, c, rho, goal = live[keep], c[keep], rho[keep], goal[keep]
+            p, live, c, rho, goal = p.of(keep), live[keep], c[keep], rho[keep], goal[keep]
             step, scores, rest, way = step[:, keep], scores[:, keep], rest[:, keep], way[:, keep]
             scale, prob, curve = scale[:, keep], prob[:, keep], curve[:, keep]
     step_out[:, live], scores_out[:, live] = step, scores
     return step_out, scores_out
 
 
-def _search(p: _Problem, w: Tensor, u: Tensor, value: Tensor, step: Tensor, scores: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _search(p: Problem, w: Tensor, u: Tensor, value: Tensor, step: Tensor, scores: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Backtracking from the full step until the objective falls enough (Armijo), each problem on its own."""
     t = torch.ones_like(slope)
     slack = max(1e-12, torch.finfo(slope.dtype).eps)  # what rounding of the scores leaves

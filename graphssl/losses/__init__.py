@@ -9,11 +9,12 @@ from graphssl.losses.table import functions
 
 if TYPE_CHECKING:
     from graphssl.losses.balanced import balanced_softmax, rescom
-    from graphssl.losses.cancellation import fnc
     from graphssl.losses.bounds import dv, info_nce_bound, mine, nwj, smile
+    from graphssl.losses.cancellation import fnc
     from graphssl.losses.contrastive import dcl, dclw, info_nce
     from graphssl.losses.debiasing import fair_kl
     from graphssl.losses.decorrelation import barlow_twins, cca_ssg, vicreg
+    from graphssl.losses.distillation import crd, crd_nce, kd
     from graphssl.losses.mixing import mochi
     from graphssl.losses.mutual_information import bce, jsd, node_graph_jsd
     from graphssl.losses.parametric import paco
@@ -31,6 +32,8 @@ __all__ = [
     "bce",
     "bootstrap",
     "cca_ssg",
+    "crd",
+    "crd_nce",
     "dcl",
     "dclw",
     "dv",
@@ -41,6 +44,7 @@ __all__ = [
     "info_nce",
     "info_nce_bound",
     "jsd",
+    "kd",
     "mine",
     "mochi",
     "node_graph_jsd",

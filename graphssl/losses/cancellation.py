@@ -64,7 +64,8 @@ def fnc(
     u, v = unit_rows(u, v, tau)
     n = len(u)
     if false is None:
-        false = Positives.listed(*false_negatives((u, v), (u, v), k=k, threshold=threshold, chunk=chunk), n)
+        row, col = false_negatives((u, v), (u, v), k=k, threshold=threshold, chunk=chunk)
+        false = Positives.listed(row, col, n)
 
     def reduce(rows: slice, s: Tensor) -> Tensor:
         found = false.mask(rows, n).repeat(1, 2)  # [c, 2N]: both views
@@ -93,7 +94,7 @@ def false_negatives(
     """Nodes that are so similar that they should not be negatives: pairs ``[2, E]`` of a node and one of its false negatives.
 
     Node ``j`` is one of ``i`` if ``max cos(support_i, keys_j)``, over all views of both, is above ``threshold`` and among the ``k`` highest
-    of ``i`` (Huynh et al., 2022, arXiv:2011.11765). ``Positives.listed(*pairs, n)`` hands them to a loss.
+    of ``i`` (Huynh et al., 2022, arXiv:2011.11765). ``Positives.listed(pairs[0], pairs[1], n)`` hands them to a loss.
 
     Args:
         support: views of the nodes ``[N, D]`` each: those of the loss, more of them, or of a slow copy of the encoder.

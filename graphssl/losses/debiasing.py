@@ -65,7 +65,7 @@ def fair_kl(
         raise ValueError(f"floor must be positive, got {floor}")
     known = (y >= 0) & (bias >= 0)
     a, b = (F.normalize(t[known].double(), dim=1) for t in (u, u if v is None else v))  # sums of N^2 terms that nearly cancel
-    cell = torch.stack([y[known], bias[known]]).unique(dim=1, return_inverse=True)[1]
+    cell = torch.stack([y[known], bias[known]]).unique(dim=1, return_inverse=True)[1]  # type: ignore[no-untyped-call]
     every, klass, group, both = (_moments(a, b, of, v is None) for of in (torch.zeros_like(cell), y[known], bias[known], cell))
     total = a.new_zeros(())
     for kind, aligned, conflicting in (("one class", both, klass - both), ("two classes", group - both, every - klass - group + both)):

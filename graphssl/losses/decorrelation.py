@@ -114,4 +114,5 @@ def _standardized(z: Tensor) -> Tensor:
     centred = z - z.mean(0)
     length = torch.linalg.vector_norm(centred, dim=0)
     least = 8 * torch.finfo(z.dtype).eps * torch.linalg.vector_norm(z.detach(), dim=0)
-    return centred / length.where(length > least, torch.inf)
+    scale: Tensor = length.where(length > least, torch.inf)
+    return centred / scale

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphssl.losses.contrastive import info_nce
 from graphssl.losses.pairwise import per_row, unit_rows
 from graphssl.losses.precision import full_precision
 
@@ -77,6 +78,8 @@ def crd(
         >>> crd(u, u) < crd(u, u.roll(1, 0))
         tensor(True)
     """
+    if bank is None and ids is None:
+        return 2 * info_nce(u, v, tau=tau, chunk=chunk)  # which goes through the pairs once for both directions
     sides, differ = _sides(u, v, tau, bank, ids, bank_ids)
     total = u.new_zeros(())
     for anchor, partner, keys in sides:
@@ -138,7 +141,7 @@ def crd_nce(
 
         def terms(rows: slice, s: Tensor, z: Tensor = z) -> Tensor:
             other = differ(rows)
-            share = other.sum(1).log() - math.log(population)  # [c] log(K/N)
+            share = other.sum(1).to(s.dtype).log() - math.log(population)  # [c] log(K/N)
             logits = (s - (z + share)[:, None]).masked_fill(~other, -torch.inf)
             return torch.stack([F.softplus(logits).sum(1), share], 1)
 

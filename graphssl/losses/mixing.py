@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -38,6 +39,7 @@ def mochi(
     symmetric: bool = True,
     extra: Tensor | None = None,
     exclude: Positives | None = None,
+    exclude_extra: Positives | None = None,
     chunk: int | None = None,
 ) -> Tensor:
     r"""InfoNCE with mixed hard negatives, MoCHi (Kalantidis et al., 2020, arXiv:2010.01028).
@@ -57,6 +59,7 @@ def mochi(
         symmetric: the rows of ``v`` look for theirs in ``u`` too.
         extra: ``[K, D]`` more negatives, of a queue or a bank.
         exclude: of node ``i``, the nodes that are known to be false negatives: left out of the sum and never mixed.
+        exclude_extra: of node ``i``, the rows of ``extra`` that are no negatives either, say keys of the node itself of earlier steps.
         chunk: rows of similarities held at a time, with the same draws, value and gradient; ``None`` holds all.
 
     Raises:
@@ -78,46 +81,60 @@ def mochi(
     hard = min(MOST, -(-(len(u) * (1 + intra) + len(more)) // 4)) if num_hard is None else num_hard
     with_query = hard // 8 if num_with_query is None else num_with_query
     sizes = [hard if num_mixed is None else num_mixed] * 3 + [with_query] * 2
-    draws = _Draws(*(torch.rand(size, dtype=u.dtype, device=u.device) for size in sizes)) if hard else None
+    draws = _Draws(*(torch.rand(size, dtype=u.dtype, device=u.device) for size in sizes)) if hard and any(sizes) else None
     ways = ((u, v), (v, u)) if symmetric else ((u, v),)
-    found = [_one_way(a, torch.cat([b, a, more] if intra else [b, more]), tau, intra, hard, draws, exclude, chunk) for a, b in ways]
+
+    def left_out(rows: slice) -> Tensor:
+        out = torch.zeros(rows.stop - rows.start, len(u) * (1 + intra) + len(more), dtype=torch.bool, device=u.device)
+        if exclude is not None:
+            out[:, : -len(more) or None] = exclude.mask(rows, len(u)).repeat(1, 1 + intra)
+        if exclude_extra is not None and len(more):
+            out[:, -len(more) :] = exclude_extra.mask(rows, len(more))
+        return out
+
+    found = [_one_way(a, torch.cat([b, a, more] if intra else [b, more]), tau, intra, hard, draws, left_out, chunk) for a, b in ways]
     return torch.stack(found).mean()
 
 
 def _one_way(
-    a: Tensor, keys: Tensor, tau: float, intra: bool, num_hard: int, draws: _Draws | None, exclude: Positives | None, chunk: int | None
+    a: Tensor,
+    keys: Tensor,
+    tau: float,
+    intra: bool,
+    num_hard: int,
+    draws: _Draws | None,
+    left_out: Callable[[slice], Tensor],
+    chunk: int | None,
 ) -> Tensor:
     """The loss of rows ``a`` whose partners are the first keys; with ``intra`` they are the next keys themselves."""
     n, frozen = len(a), keys.detach()
 
-    def reduce(rows: slice, s: Tensor, still: Tensor) -> Tensor:
-        out = torch.zeros_like(s, dtype=torch.bool)  # [c, M]
-        if exclude is not None:
-            out[:, : n * (1 + intra)] = exclude.mask(rows, n).repeat(1, 1 + intra)
+    def reduce(rows: slice, s: Tensor, *still: Tensor) -> Tensor:
+        out = left_out(rows)  # [c, M]
         if intra:
             out.diagonal(n + rows.start).fill_(True)
         own = torch.zeros_like(out)
         own.diagonal(rows.start).fill_(True)
         scores = s.masked_fill(out & ~own, -torch.inf)
         if draws is not None:
-            mixed = _mixtures(a[rows] / tau, frozen, still.masked_fill(out | own, -torch.inf), tau, num_hard, draws)
+            mixed = _mixtures(frozen, still[0].masked_fill(out | own, -torch.inf), tau, num_hard, draws)
             scores = torch.cat([scores, mixed], 1)
         return scores.logsumexp(1) - s.diagonal(rows.start)
 
-    return per_row(reduce, (a / tau, keys), (a / tau, frozen), chunk=chunk).mean()
+    pairs = [(a / tau, keys)] if draws is None else [(a / tau, keys), (a / tau, frozen)]
+    return per_row(reduce, *pairs, chunk=chunk).mean()
 
 
-def _mixtures(a: Tensor, keys: Tensor, scores: Tensor, tau: float, num_hard: int, draws: _Draws) -> Tensor:
-    """Scores ``[c, s + s']`` of rows (over tau) with both kinds of mixtures of the keys that they score so; -inf where there is none."""
+def _mixtures(keys: Tensor, scores: Tensor, tau: float, num_hard: int, draws: _Draws) -> Tensor:
+    """Scores ``[c, s + s']`` of rows with both kinds of mixtures of the keys that they score so; -inf where there is none."""
     hard, place = scores.topk(min(num_hard, scores.size(1)))
     count = hard.isfinite().sum(1, keepdim=True)
     hard = hard.masked_fill(hard.isinf(), 0)
     i, j, k = ((rank * count).long().clamp(max=hard.size(1) - 1) for rank in (draws.first, draws.second, draws.of_query))
     cosine = _dots(keys, place.gather(1, i), place.gather(1, j))
     mixed = (draws.share * hard.gather(1, i) + (1 - draws.share) * hard.gather(1, j)) / _length(draws.share, cosine)
-    b, near = draws.query / 2, hard.gather(1, k)
-    itself = torch.linalg.vecdot(a, a.detach())[:, None] * tau  # of length 1 / tau each
-    with_query = (b * itself + (1 - b) * near) / _length(b, near.detach() * tau)
+    b, near = draws.query / 2, hard.gather(1, k)  # a row scores itself 1 / tau, whichever way it turns
+    with_query = (b / tau + (1 - b) * near) / _length(b, near.detach() * tau)
     return torch.cat([mixed, with_query], 1).masked_fill(count == 0, -torch.inf)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
+from graphssl.fused import cosine
 from graphssl.losses.precision import full_precision
 
 
@@ -24,4 +24,4 @@ def bootstrap(q: Tensor, z: Tensor) -> Tensor:
         >>> bootstrap(torch.eye(3), torch.eye(3)).item(), bootstrap(torch.eye(3), -torch.eye(3)).item()
         (0.0, 2.0)
     """
-    return 1 - F.cosine_similarity(q, z, dim=-1).mean()
+    return 1 - cosine(q, z).mean()

@@ -51,6 +51,15 @@ LOSSES: dict[str, Line] = {
     "vicreg": Line(
         "rows that agree, columns that vary and do not covary: VICReg (Bardes et al., 2022, arXiv:2105.04906)", "decorrelation", "views"
     ),
+    # a teacher
+    "kd": Line(
+        "the teacher's probabilities at a temperature, told again: distillation (Hinton et al., 2015, arXiv:1503.02531)", "distillation"
+    ),
+    "crd": Line(
+        "a node's embedding drawn to the teacher's of it, away from those of others: CRD (Tian et al., 2020, arXiv:1910.10699)",
+        "distillation",
+    ),
+    "crd-nce": Line("CRD as its paper trains it, noise-contrastive with a frozen Z (Tian et al., 2020, arXiv:1910.10699)", "distillation"),
     # classes
     "spread": Line(
         "classes apart and the nodes of a class apart from each other: Thanos (Chen et al., 2022, arXiv:2204.07596)", "spreading", "labels"
@@ -122,7 +131,7 @@ def of_views(name: str) -> str:
     if name in LOSSES and LOSSES[name].takes == "labels":
         raise ValueError(f"loss {name} needs labels, and train has none: graphssl semi supcon takes it")
     if name not in LOSSES or LOSSES[name].takes != "views":
-                raise nearest("loss of two views", name, sorted(known for known, line in LOSSES.items() if line.takes == "views"))
+        raise nearest("loss of two views", name, sorted(known for known, line in LOSSES.items() if line.takes == "views"))
     return name
 
 
@@ -138,5 +147,5 @@ def of_labels(name: str) -> str:
     """
     name = name.lower().replace("_", "-")
     if name not in LOSSES or LOSSES[name].takes != "labels":
-            raise nearest("loss with labels", name, sorted(known for known, line in LOSSES.items() if line.takes == "labels"))
+        raise nearest("loss with labels", name, sorted(known for known, line in LOSSES.items() if line.takes == "labels"))
     return name

@@ -6,6 +6,7 @@ from graphssl.objectives.base import Objective
 from graphssl.objectives.bgrl import BGRL
 from graphssl.objectives.cmc import CMC
 from graphssl.objectives.context_prediction import ContextPrediction
+from graphssl.objectives.corruption import CorruptionPrediction
 from graphssl.objectives.decorrelation import CCASSG, BarlowTwins, VICReg
 from graphssl.objectives.dgi import DGI
 from graphssl.objectives.dim import DIM
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Objective]] = {
     "cca-ssg": CCASSG,
     "cmc": CMC,
     "context-prediction": ContextPrediction,
+    "corruption": CorruptionPrediction,
     "dgi": DGI,
     "dim": DIM,
     "gbt": BarlowTwins,
@@ -58,6 +60,7 @@ __all__ = [
     "AttributeMasking",
     "BarlowTwins",
     "ContextPrediction",
+    "CorruptionPrediction",
     "GraphCL",
     "GraphMAE",
     "InfoGraph",

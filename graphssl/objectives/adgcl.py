@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from graphssl.dropper import EdgeDropper, dropped, weighed
@@ -39,6 +38,7 @@ class ADGCL(Objective):
             graph, which has no negative.
 
     Example:
+        >>> import torch
         >>> from graphssl import GIN, Graph, side_by_side
         >>> path = Graph.of((torch.eye(3), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])))
         >>> objective = ADGCL(GIN(3, [4, 4], readout="sum"))

@@ -22,7 +22,7 @@ class CCASSG(Objective):
     Args:
         encoder: what is trained.
         views: the two augmentations.
-        weight: of the terms that make columns uncorrelated.
+        decorrelation: weight of the terms that make columns uncorrelated.
 
     Example:
         >>> import torch
@@ -35,14 +35,14 @@ class CCASSG(Objective):
 
     mean_over = "ranks"
 
-    def __init__(self, encoder: GNN, views: tuple[Augmentation, Augmentation], *, weight: float = 1e-3) -> None:
+    def __init__(self, encoder: GNN, views: tuple[Augmentation, Augmentation], *, decorrelation: float = 1e-3) -> None:
         super().__init__()
-        if weight < 0:
-            raise ValueError(f"weight must not be negative, got {weight}")
-        self.encoder, self.views, self.weight = encoder, two_views(views), weight
+        if decorrelation < 0:
+            raise ValueError(f"decorrelation must not be negative, got {decorrelation}")
+        self.encoder, self.views, self.decorrelation = encoder, two_views(views), decorrelation
 
     def forward(self, g: Graph) -> Tensor:
-        return cca_ssg(*_pairs(self, g), weight=self.weight)
+        return cca_ssg(*_pairs(self, g), weight=self.decorrelation)
 
 
 class BarlowTwins(Objective):
@@ -54,7 +54,7 @@ class BarlowTwins(Objective):
     Args:
         encoder: what is trained.
         views: the two augmentations.
-        weight: of the correlations that are to vanish; ``None`` takes one over the width of the embedding.
+        decorrelation: weight of the correlations that are to vanish; ``None`` takes one over the width of the embedding.
 
     Example:
         >>> import torch
@@ -67,14 +67,14 @@ class BarlowTwins(Objective):
 
     mean_over = "ranks"
 
-    def __init__(self, encoder: GNN, views: tuple[Augmentation, Augmentation], *, weight: float | None = None) -> None:
+    def __init__(self, encoder: GNN, views: tuple[Augmentation, Augmentation], *, decorrelation: float | None = None) -> None:
         super().__init__()
-        if weight is not None and weight < 0:
-            raise ValueError(f"weight must not be negative, got {weight}")
-        self.encoder, self.views, self.weight = encoder, two_views(views), weight
+        if decorrelation is not None and decorrelation < 0:
+            raise ValueError(f"decorrelation must not be negative, got {decorrelation}")
+        self.encoder, self.views, self.decorrelation = encoder, two_views(views), decorrelation
 
     def forward(self, g: Graph) -> Tensor:
-        return barlow_twins(*_pairs(self, g), weight=self.weight)
+        return barlow_twins(*_pairs(self, g), weight=self.decorrelation)
 
 
 class VICReg(Objective):

@@ -26,9 +26,10 @@ class InfoMin(Objective):
     takes weight off edges so that the estimate ``I`` of what two views of a node tell of each other falls, at a price for each edge;
     encoder and projector learn to raise it: ``min over the dropper, max over the encoder of  I + reg_lambda * (share of edges dropped)``.
 
-    One pass serves both: the dropper gets the gradient of the contrast with its sign turned, and that of the price; the encoder gets that of
-    the contrast with the weights as they are. These are the gradients of the authors' two alternating steps, taken at one point. The value
-    is the contrast alone. With labels of some nodes beside it, :class:`graphssl.supervised.SemiInfoMin` keeps the views useful for them.
+    One pass serves both: the dropper gets the gradient of the contrast with its sign turned, and that of the price; the encoder gets that
+    of the contrast with the weights as they are. These are the gradients of the authors' two alternating steps, taken at one point. The
+    value is the contrast alone. With labels of some nodes beside it, :class:`graphssl.supervised.SemiInfoMin` keeps the views useful for
+    them.
 
     Args:
         encoder: what is trained; it must use edge weights.
@@ -60,7 +61,7 @@ class InfoMin(Objective):
         views: tuple[Augmentation, Augmentation],
         *,
         hidden: int = 128,
-        reg_lambda: float = 1.0,
+        reg_lambda: float = 0.1,
         tau: float = 0.4,
         temperature: float = 1.0,
         estimator: Literal["infonce", "jsd"] = "infonce",

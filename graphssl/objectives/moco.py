@@ -11,6 +11,7 @@ from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import EMA, MLP
 from graphssl.losses import mochi
+from graphssl.losses.positives import Positives
 from graphssl.objectives.base import Objective, common_rows, two_views
 from graphssl.queues import KeyQueue
 
@@ -19,7 +20,7 @@ class MoCo(Objective):
     """Momentum contrast (He et al., 2020, arXiv:1911.05722), of nodes; with mixtures MoCHi (Kalantidis et al., 2020, arXiv:2010.01028).
 
     A node's embedding in one view finds, among many keys, the one that a slowly moving copy of the encoder makes of its other view. The
-    other keys are those of the step's other nodes and of earlier steps, from a queue.
+    other keys are those of the step's other nodes, and of earlier steps, from a queue; a node's own earlier keys count for nothing.
 
     Args:
         encoder: what is trained.
@@ -41,7 +42,8 @@ class MoCo(Objective):
         True
 
     Deviation:
-        The papers' negatives are those of the queue alone; keys of the same step, which are newer, count here too.
+        The papers' negatives are those of the queue alone; keys of the same step, which are newer, count here too. Images are so many that
+        the papers need not look for an image's own keys in the queue; a graph may have fewer nodes than the queue has places.
     """
 
     mean_over = "ranks"
@@ -76,7 +78,7 @@ class MoCo(Objective):
         self.target = EMA(nn.ModuleList([encoder, self.projector]))
         self.queue = KeyQueue(queue, encoder.out_channels)
         self.register_buffer("progress", torch.zeros(()))
-        self._newest: Tensor | None = None
+        self._newest: tuple[Tensor, Tensor] | None = None
 
     def forward(self, g: Graph) -> Tensor:
         g1, g2 = (view(g) for view in self.views)
@@ -84,17 +86,20 @@ class MoCo(Objective):
         u = everywhere(self.projector(self.nodes(g1))[i1])  # [S, D]
         slow, project = self.target.copy.children()
         with torch.no_grad():
-            self._newest = everywhere(project(self.nodes(g2, slow))[i2])
+            keys = everywhere(project(self.nodes(g2, slow))[i2])
+            ids = everywhere(g1.node_ids[: g1.num_seeds][i1])
+        self._newest = keys, ids
         mixed = self.mixed if self.progress >= self.mix_from else 0
         return mochi(
             u,
-            self._newest,
+            keys,
             tau=self.tau,
             num_hard=self.num_hard,
             num_mixed=mixed,
             num_with_query=mixed // 8,
             symmetric=False,
             extra=self.queue.keys(),
+            exclude_extra=Positives.labels(ids, self.queue.labels(), without_self=False),
             chunk=self.chunk,
         )
 
@@ -102,5 +107,5 @@ class MoCo(Objective):
         self.target.update(nn.ModuleList([self.encoder, self.projector]), momentum=self.momentum)
         self.progress.fill_(progress)
         if self._newest is not None:
-            self.queue.push(self._newest)
+            self.queue.push(*self._newest)
             self._newest = None

@@ -12,7 +12,7 @@ from graphssl.recipes.base import Reported, TwoViews
 class GBTRecipe(TwoViews):
     """Numbers of :class:`graphssl.BarlowTwins`."""
 
-    weight: Annotated[float, Field(ge=0)] | None = None
+    decorrelation: Annotated[float, Field(ge=0)] | None = None
     """Weight of the correlations that are to vanish; None takes one over the width of the embedding."""
 
 

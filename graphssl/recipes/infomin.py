@@ -16,7 +16,7 @@ class InfoMinRecipe(TwoViews):
     """Probability that an edge is dropped, in each view, before the learned dropping."""
     hidden: Annotated[int, Field(ge=1)] = 128
     """Width of the projector's hidden layer."""
-    reg_lambda: Annotated[float, Field(ge=0)] = 1.0
+    reg_lambda: Annotated[float, Field(ge=0)] = 0.1
     """Price of dropping edges."""
     tau: Annotated[float, Field(gt=0)] = 0.4
     """Temperature of the contrast."""

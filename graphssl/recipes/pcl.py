@@ -13,7 +13,7 @@ from graphssl.recipes.grace import GRACERecipe
 class PCLRecipe(GRACERecipe):
     """Numbers of :class:`graphssl.PCL`."""
 
-    weight: Annotated[float, Field(ge=0)] = 10.0
+    reconstruction: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the prediction of hidden features beside the contrast."""
     predict_first: Annotated[int, Field(ge=0)] = 10
     """Epochs of prediction alone, before the contrast joins."""

@@ -16,7 +16,7 @@ from graphssl.encoders import GNN
 from graphssl.graph import Graph
 from graphssl.heads import MLP, ClassDecoder
 from graphssl.losses.balanced import balanced_softmax
-from graphssl.losses.debiasing import fair_kl
+from graphssl.losses.debiasing import Match, fair_kl
 from graphssl.losses.reconstruction import scaled_cosine
 from graphssl.losses.table import of_labels
 from graphssl.objectives.base import Objective
@@ -46,6 +46,7 @@ class SupervisedContrastive(Objective):
         reconstruct: weight of telling a node's features again from embedding and class (Thanos' class-conditional autoencoder).
         bias: ``[N]`` groups of an attribute that should not matter; -1 is unknown.
         fairness: weight of :func:`graphssl.losses.fair_kl` of the projections, which needs ``bias``.
+        match: what it compares: ``kl`` or ``mean``.
         options: further arguments of a loss by name, as ``tau``.
 
     Raises:
@@ -65,6 +66,8 @@ class SupervisedContrastive(Objective):
 
     mean_over = None  # rows with a label differ from process to process
     y: Tensor
+    bias: Tensor | None
+    counts: Tensor
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class SupervisedContrastive(Objective):
         reconstruct: float = 0.0,
         bias: Tensor | None = None,
         fairness: float = 0.0,
+        match: Match = "kl",
         **options: Any,
     ) -> None:
         super().__init__()
@@ -91,7 +95,7 @@ class SupervisedContrastive(Objective):
         self.encoder, self.views, self.head = encoder, aligned(views), head
         if len(self.views) != 2:
             raise ValueError(f"views must be two augmentations, got {len(self.views)}")
-        self.weight, self.reconstruct, self.fairness = weight, reconstruct, fairness
+        self.weight, self.reconstruct, self.fairness, self.match = weight, reconstruct, fairness, match
         width, num_classes = encoder.out_channels, max(int(y.max()) + 1, 1) if head is None else head.out_features
         self.projector = MLP(width, hidden, width, act="elu")
         self.decoder = ClassDecoder(width, num_classes, hidden, encoder.in_channels) if reconstruct else None
@@ -114,7 +118,7 @@ class SupervisedContrastive(Objective):
             x = g.dense_x()[: g.num_seeds][known]
             total = total + self.reconstruct * torch.stack([scaled_cosine(self.decoder(part, y), x, alpha=1) for part in h]).mean()
         if self.fairness and self.bias is not None:
-            total = total + self.fairness * fair_kl(u, v, y=y, bias=self.bias[place][known])
+            total = total + self.fairness * fair_kl(u, v, y=y, bias=self.bias[place][known], match=self.match)
         if self.queue is not None and self.training:
             self.queue.push(u.detach(), y)
         return total
@@ -123,7 +127,8 @@ class SupervisedContrastive(Objective):
         """The loss of projections ``[n, D]`` of classes ``[n]``; ``rescom`` and ``paco`` also read their embeddings ``h`` ``[2n, D]``."""
         if self.name not in READS_HEAD or self.head is None:
             return self.loss(u, v, y=y)
-        logits, more = self.head(h), {"counts": self.counts}
+        logits: Tensor = self.head(h)
+        more: dict[str, Any] = {"counts": self.counts}
         if self.queue is not None:
             more["queue"] = (self.queue.keys(), self.queue.labels())
         if self.name == "paco":

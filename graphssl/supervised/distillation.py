@@ -191,7 +191,8 @@ class Distillation(Objective):
         self.seen = rows, u.detach(), v.detach()
         bank, drawn = self._drawn()
         options: dict[str, Any] = {"tau": numbers.tau, "bank": bank, "chunk": numbers.chunk}
-        ids: dict[str, Any] = {"ids": self._ids(rows), "bank_ids": None if drawn is None else self._ids(drawn)}
+        told = bank is not None or numbers.other_classes  # else each row is another one
+        ids: dict[str, Any] = {"ids": self._ids(rows) if told else None, "bank_ids": None if drawn is None else self._ids(drawn)}
         if numbers.form == "infonce":
             return crd_loss(u, v, **options, **ids)
         population = len(self.y)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -32,6 +31,7 @@ class SemiInfoMin(Objective):
         ValueError: a negative weight, or ``y`` that are not classes.
 
     Example:
+        >>> import torch
         >>> from graphssl import GCN, MaskFeatures
         >>> g = Graph.of((torch.eye(4), torch.tensor([[0, 1, 2, 1, 2, 3], [1, 2, 3, 0, 1, 2]])))
         >>> infomin = InfoMin(GCN(4, [8, 4], norm="none"), views=(MaskFeatures(0.2), MaskFeatures(0.2)))

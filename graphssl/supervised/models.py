@@ -18,7 +18,7 @@ from graphssl.runs import FORMAT, read_json
 from graphssl.supervised.objective import Supervised
 
 MODEL = "model.safetensors"
-KINDS = ("finetune", "semi")
+KINDS = ("finetune", "semi", "distill")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def save_model(folder: Path, model: Supervised) -> None:
 
 
 def load_models(path: str | Path, *, seeds: Sequence[int] | None = None) -> Predictor:
-    """Read a folder that ``graphssl finetune`` or ``graphssl semi`` wrote.
+    """Read a folder that ``graphssl finetune``, ``semi`` or ``distill`` wrote.
 
     Args:
         path: the folder.

@@ -113,6 +113,14 @@ class Joining(BaseModel):
     """Weight of the method's loss beside that of the labels."""
     error: Literal["mse", "l1"] | None = None
     """Loss of a regression; l1 where the metric is mae, else mse."""
+    vat: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of virtual adversarial training, labels or not."""
+    vat_eps: Annotated[float, Field(ge=0)] = 1.0
+    """How far it moves features, in mean lengths of a row."""
+    entropy: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the predictions' entropy, labels or not."""
+    ramp: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.3, 0.6)
+    """Shares of the run at which vat and entropy begin, and have their full weight."""
     val_every: Annotated[int, Field(ge=1)] = 1
     """Epochs between two looks at validation, each a pass over the whole graph without a gradient; the last epoch is always looked at."""
 
@@ -227,3 +235,55 @@ def joint_recipe(method: str, dataset: str) -> Recipe:
     if recipe.patience is not None:
         changes |= {"patience": None, "epochs": min(recipe.epochs, EPOCHS)}
     return recipe.model_copy(update={**changes, "reported": ()})
+
+
+class DistillRecipe(Recipe):
+    """Numbers of a student and its teacher; features are the teacher's, and so is the dataset."""
+
+    encoder: Literal["gcn", "gat", "gatv2", "sage", "gin", "gine", "mpnn", "mlp"] = "mlp"
+    """Kind of convolution of the student; mlp sees a node's own features alone."""
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (256,)
+    """Width of each of its layers, before a linear head."""
+    norm: Literal["batch", "layer", "graph", "graphnorm", "none"] = "none"
+    """Normalisation after each layer."""
+    act: Activation = "relu"
+    """Activation after each layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Dropout on the input of each layer but the first, and before the head."""
+    epochs: Annotated[int, Field(ge=1)] = 200
+    """Passes over the rows that training sees, labelled or not."""
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    """Peak learning rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """Weight decay, on all parameters."""
+    optimizer: Literal["adamw", "adam"] = "adam"
+    """Optimiser."""
+
+    labels: LabelShare = 1.0
+    """Share of the train rows whose labels are seen."""
+    ce: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the labels' loss."""
+    kd: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the teacher's predictions."""
+    crd: Annotated[float, Field(ge=0)] = 0.8
+    """Weight of the teacher's embeddings."""
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    """Temperature of predictions."""
+    tau: Annotated[float, Field(gt=0)] = 0.07
+    """Temperature of embeddings."""
+    form: Literal["infonce", "nce"] = "infonce"
+    """Loss of embeddings: against the keys at hand, or noise-contrastive with a constant Z as in the paper."""
+    negatives: Annotated[int, Field(ge=1)] | None = None
+    """Rows drawn from a bank as negatives (16,384 in the paper); the other rows of the batch without it."""
+    other_classes: bool = False
+    """Rows of the same known class are no negatives."""
+    compare: tuple[Literal["kd", "crd"], ...] = ()
+    """Score students of the predictions alone, or of the embeddings alone, too."""
+    error: Literal["mse", "l1"] | None = None
+    """Loss of a regression; l1 where the metric is mae, else mse."""
+
+    source: str = "default of this library, with the weights of Tian et al., 2020, arXiv:1910.10699"
+    """Where the numbers come from."""
+
+
+DISTILL_HIDDEN = (*SEMI_HIDDEN, "node_features", "features", "num_splits")  # the last three are the teacher's

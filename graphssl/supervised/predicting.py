@@ -21,8 +21,17 @@ from graphssl.datasets.table import is_table
 from graphssl.datasets.tables import INVALID, smiles_name
 from graphssl.files import written
 from graphssl.graph import Graph
+from graphssl.sensitivity import Disturbance, tolerable, uncertainty
 from graphssl.supervised.models import Predictor
 from graphssl.supervised.tuning import CHUNK, PASS, predict
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """How :func:`graphssl.sensitivity.uncertainty` disturbs, and how strongly; ``None``: as strongly as is tolerated."""
+
+    by: Disturbance
+    strength: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +70,13 @@ class Predictions:
 
 
 def predict_new(
-    run: Predictor, data: str, *, root: str | None = None, smiles: str | None = None, invalid: str | None = None
+    run: Predictor,
+    data: str,
+    *,
+    root: str | None = None,
+    smiles: str | None = None,
+    invalid: str | None = None,
+    unsure: Unsure | None = None,
 ) -> Predictions:
     """Predictions of a fine-tuned run, the mean over its models (of probabilities, where they are), for new data.
 
@@ -73,13 +88,13 @@ def predict_new(
         smiles: the column of SMILES; without it that of the training data, or the one that is called so.
         invalid: ``"skip"`` tells of SMILES that cannot be read, with the reason; ``"refuse"`` raises an error; ``"relax"`` is ``"skip"``
             but for those that only break rdkit's rules of valence. Without it ``"relax"`` where the run was trained so, else ``"skip"``.
+        unsure: a last column ``uncertainty``: how much predictions vary under this disturbance.
 
     Raises:
         ValueError: data that cannot be read, or other features than the run was trained on.
     """
     if invalid not in (None, *INVALID):
         raise ValueError(f"invalid must be one of {', '.join(INVALID)}, got {invalid!r}")
-    columns = tuple(run.record["target"]["columns"])
     if is_table(data):
         table, chosen = read_table(data), run.record.get("columns", {})
         usual = chosen.get("smiles") if chosen.get("smiles") in table.names else None
@@ -89,7 +104,7 @@ def predict_new(
         if refused and invalid == "refuse":
             raise ValueError(f"data: {len(refused):,} of {len(texts):,} SMILES could not be read: {listed(refused)}")
         check_features(run.record["encoder"], graph, data, run.record["dataset"])
-        values = _mean(run, GraphBatches(graph, PASS, shuffle=False))
+        columns, values = _told(run, GraphBatches(graph, PASS, shuffle=False), unsure)
         return Predictions(columns, values, rows, tuple(texts[row] for row in rows.tolist()), tuple(refused))
     if smiles is not None or invalid is not None:
         raise ValueError(f"{'invalid' if smiles is None else 'smiles'} is for a table of SMILES, and {data} is not a CSV or Parquet file")
@@ -102,7 +117,8 @@ def predict_new(
     check_features(run.record["encoder"], found.graphs[0], data, run.record["dataset"])
     graphs = GraphBatches(found.graph, PASS, shuffle=False) if found.level == "graph" else found.graphs
     row_id = torch.arange(found.num_rows) if found.row_id is None else found.row_id
-    return Predictions(columns, _mean(run, graphs), row_id, found.ids)
+    columns, values = _told(run, graphs, unsure)
+    return Predictions(columns, values, row_id, found.ids)
 
 
 def check_features(encoder: dict[str, object], graph: Graph, data: str, trained_on: str) -> None:
@@ -161,6 +177,13 @@ def number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def _mean(run: Predictor, graphs: GraphBatches | Sequence[Graph]) -> Tensor:
-    task = run.models[0].task
-    return torch.stack([shown(predict(model, graphs), task) for model in run.models]).mean(0)
+def _told(run: Predictor, graphs: GraphBatches | Sequence[Graph], unsure: Unsure | None) -> tuple[tuple[str, ...], Tensor]:
+    """Names and values of the columns: the mean over the models, and where it is asked for their mean uncertainty."""
+    columns, task = tuple(run.record["target"]["columns"]), run.models[0].task
+    values = torch.stack([shown(predict(model, graphs), task) for model in run.models]).mean(0)
+    if unsure is None:
+        return columns, values
+    given = unsure.strength
+    strength = tolerable(run.models[0], next(iter(graphs)), by=unsure.by) if given is None else given
+    each = [torch.cat([uncertainty(model, g, by=unsure.by, strength=strength) for g in graphs]) for model in run.models]
+    return (*columns, "uncertainty"), torch.cat([values, torch.stack(each).mean(0)[:, None]], 1)

@@ -174,7 +174,7 @@ def joint(
     with seeded(seed_for("head", seed)):
         supervised = supervise(encoder, data, rows, dropout=recipe.dropout, input_dropout=recipe.input_dropout, error=numbers.error)
     with seeded(seed_for("auxiliary", seed)):
-        objective = _beside(method, supervised, training_labels(data, rows), recipe, 0.0 if alone else numbers.weight)
+        objective = _beside(method, supervised, training_labels(data, rows), recipe, _alone(numbers) if alone else numbers)
     batches = make_batches(recipe, data, seed)
     options = {name: getattr(recipe, name) for name in OPTIONS}
     return fit_best(
@@ -191,11 +191,12 @@ def joint(
     )
 
 
-def _beside(method: str, supervised: Supervised, y: Tensor, recipe: Recipe, weight: float) -> Joint:
-    """The labels' loss and the method's; weight 0 leaves that of the labels alone."""
-    encoder = supervised.encoder
+def _beside(method: str, supervised: Supervised, y: Tensor, recipe: Recipe, numbers: Joining) -> Joint:
+    """The labels' loss and the method's; weight 0 leaves the latter out."""
+    encoder, weight = supervised.encoder, numbers.weight
+    smooth: dict[str, Any] = {name: getattr(numbers, name) for name in ("vat", "vat_eps", "entropy", "ramp")}
     if not isinstance(recipe, SupConRecipe):
-        return Joint(supervised, make_objective(method, recipe, encoder), y, weight=weight)
+        return Joint(supervised, make_objective(method, recipe, encoder), y, weight=weight, **smooth)
     if supervised.task != "classification":
         raise ValueError(f"semi supcon is for one class a node, and these labels are for {supervised.task}")
     if recipe.loss == "paco" and weight not in (0, 1):
@@ -216,10 +217,15 @@ def _beside(method: str, supervised: Supervised, y: Tensor, recipe: Recipe, weig
         **recipe.loss_options(),
     )
     if not weight:
-        return Joint(supervised, contrast, y, weight=0)
+        return Joint(supervised, contrast, y, weight=0, **smooth)
     if with_head:
-        return Joint(supervised, contrast, y, reach="none")
-    return Joint(supervised, contrast, y, weight=weight, reach="head" if recipe.classifier == "probe" else "encoder")
+        return Joint(supervised, contrast, y, reach="none", **smooth)
+    return Joint(supervised, contrast, y, weight=weight, reach="head" if recipe.classifier == "probe" else "encoder", **smooth)
+
+
+def _alone(numbers: Joining) -> Joining:
+    """The same labels, and nothing beside their loss."""
+    return numbers.model_copy(update={"weight": 0.0, "vat": 0.0, "entropy": 0.0})
 
 
 def _drawn(config: dict[str, Any], what: str, seed: int) -> GNN:

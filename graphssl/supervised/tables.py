@@ -54,7 +54,7 @@ def arms_table(record: dict[str, Any], out: Path) -> None:
         table.add_column(column, justify="left" if not column else "right")
     for place, (name, arm) in enumerate(record["arms"].items()):
         cells = [arm["mean"], arm["std_splits"], arm["std_seeds"], arm["last_epoch"]["mean"]]
-        label = record["name"] if place == 0 else f"the same network {name}"
+        label = record["name"] if place == 0 else name if name == "the teacher itself" else f"the same network {name}"
         table.add_row(label, *(_cell(value, shares) for value in cells), style="bold" if place == 0 else None)
     console.print(table)
     console.print(_difference("Difference", record["difference"], record, shares), highlight=False)

@@ -28,9 +28,9 @@ TrainArm = Callable[[int, Split, OnStep], Training]  # a seed, a split, what is 
 
 @dataclass(frozen=True)
 class Trials:
-    """What is to be trained. The first arm is what the run is for, and its models are saved; the second stands beside it."""
+    """What is to be trained. The first arm is what the run is for, and its models are saved; it is compared with the second."""
 
-    kind: Literal["finetune", "semi"]
+    kind: Literal["finetune", "semi", "distill"]
     name: str  # of the run, as its table tells it
     dataset: str
     root: str | None
@@ -109,7 +109,7 @@ def splits_of(data: Dataset, folds: int | None = None, num_splits: int | None = 
 
 def score_record(trials: Trials, done: Sequence[Done]) -> dict[str, Any]:
     """What ``score.json`` holds: both arms and their paired difference. Shares, or errors in the target's units; null where undefined."""
-    first, second = trials.arms
+    first, second, *_ = trials.arms
     trainings = [training for some in done for training in some.trainings[first]]
     values = {arm: [[t.test for t in some.trainings[arm]] for some in done] for arm in trials.arms}
     last = {arm: [[t.test_last for t in some.trainings[arm]] for some in done] for arm in trials.arms}
