@@ -310,7 +310,7 @@ def watch(objective: Objective, g: Graph, data: Dataset) -> dict[str, float]:
     """Collapse diagnostics of the embedding of ``g``; alignment too where there are two views."""
     z = _finite(embed(objective.encoder, g, level=data.level))
     views = getattr(objective, "views", None)
-    if not views or not (data.level == "graph" or all(view.keeps_nodes for view in views)):
+    if views is None or len(views) != 2 or not (data.level == "graph" or all(view.keeps_nodes for view in views)):
         return spread(z, data)
     with seeded(0):
         return {**spread(z, data), "alignment": alignment(*(embed(objective.encoder, view(g), level=data.level) for view in views))}

@@ -149,7 +149,7 @@ def test_train_leaves_the_run_folder_that_is_documented(method: str, folder: Pat
     lines = (out / "seed-0" / "history.csv").read_text().splitlines()
     assert lines[0].startswith("step,epoch,loss,lr,seconds,effective_rank")
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3", "4"]
-    assert np.load(out / "seed-0" / "embeddings.npy", allow_pickle=False).shape == (34, 8)
+    assert np.load(out / "seed-0" / "embeddings.npy", allow_pickle=False).shape == (34, 8 * len(record["recipe"].get("structures", [0])))
 
 
 def test_the_second_run_gets_the_next_number(folder: Path) -> None:
@@ -380,7 +380,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         "recipes": {f"{method} {name}" for method, rows in RECIPES.items() for name in rows},
         "encoders": {"gcn", "gat", "gatv2", "sage", "gin"},
         "augmentations": {"drop-edges", "mask-features", "add-edges", "shuffle-features", "drop-nodes", "subgraph", "diffuse", "compose"},
-        "losses": {"bce", "bootstrap", "info_nce"},
+        "losses": {"bce", "bootstrap", "info-nce"},
         "protocols": {protocol.label for protocol in PROTOCOLS.values()},
     }
     for what, names in expected.items():

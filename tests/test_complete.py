@@ -30,7 +30,7 @@ from graphssl.evaluation.protocols import find_protocol
 from graphssl.layers import ACTIVATIONS, GATConv, GCNConv, GINConv, JumpingKnowledge, SAGEConv, WeightStandardization
 from graphssl.listings import ENCODERS as ENCODER_LINES
 from graphssl.listings import LISTS
-from graphssl.losses.table import LOSSES, functions
+from graphssl.losses.table import functions
 from graphssl.objectives import METHODS
 from graphssl.recipes import DEFAULTS, DESCRIPTIONS, RECIPES, Diffused, GraphViews, OneView, Recipe, Structured, TwoViews, levels
 from graphssl.recipes import base as recipe_base

@@ -73,7 +73,7 @@ class GRACE(Objective):
         self.encoder, self.views = encoder, two_views(views)
         self.tau, self.intra, self.chunk, self.negatives = tau, intra, chunk, negatives
         name = None if callable(loss) else of_views(loss)
-        self.loss = loss if callable(loss) else self._named(of_views(loss))
+        self.contrast = loss if callable(loss) else self._named(of_views(loss))
         if negatives is not None and name != "info-nce":
             raise ValueError(f"negatives are drawn for info-nce alone, got {negatives} with another loss")
         self.projector = MLP(encoder.out_channels, hidden, encoder.out_channels, act="elu")
@@ -84,7 +84,7 @@ class GRACE(Objective):
         i1, i2 = common_rows(g1, g2)
         u, v = everywhere(z1[i1]), everywhere(z2[i2])
         if self.negatives is None or self.negatives >= u.size(0):
-            return self.loss(u, v)
+            return self.contrast(u, v)
         drawn = same(torch.randperm(u.size(0), device=u.device)[: self.negatives])
         return sampled_info_nce(u, v, drawn, tau=self.tau, intra=self.intra, chunk=self.chunk)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from graphssl.datasets.edges import holds_edges
 from graphssl.datasets.table import DATASETS, canonical, is_table
 from graphssl.files import CARD
 from graphssl.naming import nearest
@@ -119,7 +120,7 @@ DESCRIPTIONS: dict[str, str] = {
     "graphcl": "GraphCL: draw a graph and an augmented view of it together, away from the others (You et al., 2020, arXiv:2010.13902)",
     "graphmae": "GraphMAE: hide features of nodes, encode, and tell them again from the neighbours (Hou et al., 2022, arXiv:2205.10803)",
     "infograph": "InfoGraph: a graph's embedding tells its own nodes from those of other graphs (Sun et al., 2020, arXiv:1908.01000)",
-    "infomin": "InfoMin: views that tell of each other as little as they can, told together all the same (Tian et al., 2020, arXiv:2005.10243)",
+    "infomin": "InfoMin: views that tell of each other as little as they can, and are told together (Tian et al., 2020, arXiv:2005.10243)",
     "joao": "JOAO: GraphCL that learns how often to use each augmentation (You et al., 2021, arXiv:2106.07594)",
     "moco": "MoCo on nodes: find, among a queue of keys, what a slow copy makes of the other view (He et al., 2020, arXiv:1911.05722)",
     "mvgrl": "MVGRL: nodes of one view tell their graph as its diffusion sums it up (Hassani and Khasahmadi, 2020, arXiv:2006.05582)",
@@ -155,6 +156,7 @@ __all__ = [
     "Reported",
     "Structured",
     "TwoViews",
+    "default_recipe",
     "find_method",
     "find_recipe",
     "is_known",
@@ -200,6 +202,23 @@ def find_recipe(method: str, dataset: str) -> Recipe:
     return DEFAULTS[method].model_copy(update={"protocol": "random-10-10-80" if drawn else "fixed"})
 
 
+def default_recipe(method: str, level: str, num_nodes: int = 0) -> Recipe:
+    """The recipe of a method on data of one's own: a graph of so many nodes, or many graphs.
+
+    Raises:
+        ValueError: an unknown method, or one that does not train on data of this level.
+
+    Example:
+        >>> default_recipe("dgi", "graph").readout, default_recipe("bgrl", "node", 10**6).batches
+        ('sum', 'partitions')
+    """
+    method = find_method(method)
+    if level not in levels(method):
+        allowed = [name for name in DEFAULTS if level in levels(name)]
+        raise ValueError(f"method {method} is for {' or '.join(levels(method))}-level data, not {level}; allowed: {', '.join(allowed)}")
+    return GRAPH_DEFAULTS[method] if level == "graph" else _for_size(method, "", num_nodes)
+
+
 def _one_large_graph(folder: Path) -> tuple[str, int] | None:
     """The set that a store, or a folder of OGB's raw files of one graph, is of, and its nodes; ``None`` where it is neither."""
     if (folder / CARD).is_file():
@@ -240,7 +259,8 @@ def level_of(dataset: str) -> str:
     """``node`` or ``graph``: what is labelled in a dataset of the table, or in the user's own file (by its kind)."""
     if is_known(dataset):
         return DATASETS[canonical(dataset)].level
-    return "node" if Path(dataset).suffix == ".npz" or _one_large_graph(Path(dataset)) is not None else "graph"
+    path = Path(dataset)
+    return "node" if path.suffix == ".npz" or holds_edges(path) or _one_large_graph(path) is not None else "graph"
 
 
 def _graph_default(method: str, dataset: str, name: str) -> Recipe:
