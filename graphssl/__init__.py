@@ -28,10 +28,12 @@ if TYPE_CHECKING:
         Subgraph,
     )
     from graphssl.batches import EgoBatches, GraphBatches, NeighbourBatches, PartitionBatches, WalkBatches, side_by_side
-    from graphssl.datasets import Dataset, Split, load, random_splits
+    from graphssl.classifier import GraphSSLClassifier
+    from graphssl.datasets import Dataset, Split, as_dataset, load, random_splits
     from graphssl.embedding import embed
     from graphssl.encoders import GAT, GCN, GIN, GINE, GNN, MLP, GATv2, GraphSAGE
     from graphssl.estimation import Estimate, mutual_information
+    from graphssl.estimator import GraphSSL
     from graphssl.evaluation import Score, cluster, diagnostics, evaluate, few_shot, knn_probe, linear_probe, low_label_probe
     from graphssl.graph import Graph
     from graphssl.hypergradients import hypergradient, unrolled
@@ -114,6 +116,8 @@ __all__ = [
     "GraphCL",
     "GraphMAE",
     "GraphSAGE",
+    "GraphSSL",
+    "GraphSSLClassifier",
     "Identity",
     "InfoGraph",
     "InfoMin",
@@ -130,6 +134,7 @@ __all__ = [
     "VICReg",
     "Split",
     "Subgraph",
+    "as_dataset",
     "cluster",
     "diagnostics",
     "distill",
@@ -182,10 +187,12 @@ __getattr__ = lazy(
             "Subgraph",
         ),
         "batches": ("EgoBatches", "GraphBatches", "NeighbourBatches", "PartitionBatches", "WalkBatches", "side_by_side"),
-        "datasets": ("Dataset", "Split", "load", "random_splits"),
+        "classifier": ("GraphSSLClassifier",),
+        "datasets": ("Dataset", "Split", "as_dataset", "load", "random_splits"),
         "embedding": ("embed",),
         "encoders": ("GAT", "GCN", "GIN", "GINE", "GNN", "MLP", "GATv2", "GraphSAGE"),
         "estimation": ("Estimate", "mutual_information"),
+        "estimator": ("GraphSSL",),
         "evaluation": ("Score", "cluster", "diagnostics", "evaluate", "few_shot", "knn_probe", "linear_probe", "low_label_probe"),
         "graph": ("Graph",),
         "hypergradients": ("hypergradient", "unrolled"),

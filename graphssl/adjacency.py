@@ -368,4 +368,4 @@ class _WeightedSum(torch.autograd.Function):
 def _pair_products(pattern: Pattern, left: Tensor, right: Tensor, chunk: int = 65_536) -> Tensor:
     """``left[row] . right[col]`` for each entry, ``[E]``, a chunk of entries at a time so that no ``[E, D]`` stands."""
     pairs = zip(torch.split(pattern.row, chunk), torch.split(pattern.col, chunk), strict=True)
-    return torch.cat([torch.linalg.vecdot(left[r], right[c]) for r, c in pairs])
+    return torch.cat([torch.linalg.vecdot(left.index_select(0, r), right.index_select(0, c)) for r, c in pairs])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,9 +30,14 @@ def write_embeddings(path: Path, z: Tensor, data: Dataset) -> None:
             import pyarrow.parquet as pq
 
             rows = pa.FixedSizeListArray.from_arrays(pa.array(z.numpy().reshape(-1)), z.size(1))
-            names = {} if data.ids is None else {"id": list(data.ids)}
+            names = {} if data.ids is None else {"id": _column(data.ids)}
             pq.write_table(pa.table({data.level: row.numpy(), **names, "embedding": rows}), part)
         else:
             from safetensors.torch import save
 
             part.write_bytes(save({"embeddings": z.contiguous(), "row": row}))  # save_file hides a full disk in an error of its own
+
+
+def _column(ids: Sequence[Hashable]) -> list[Any]:
+    """Names as a column holds them: all whole numbers, or all text."""
+    return list(ids) if all(type(name) is int and abs(name) < 2**63 for name in ids) else [str(name) for name in ids]

@@ -23,9 +23,10 @@ def norm_act(h: Tensor, norm: nn.BatchNorm1d, slope: Tensor) -> Tensor:
 
     Gradients are exact for ``h``, the affine map and ``slope`` ``[1]``.
     """
+    assert norm.momentum is not None
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    out: Tensor = _NormAct.apply(h, norm.weight, norm.bias, slope, norm)  # type: ignore[no-untyped-call]
+    out: Tensor = _NormAct.apply(h, norm.weight, norm.bias, slope, norm, norm.momentum)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -39,7 +40,7 @@ class _Cosine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, v: Tensor) -> Tensor:
         lengths = [torch.linalg.vector_norm(x, dim=-1).clamp_(min=1e-8) for x in (u, v)]
-        out = torch.linalg.vecdot(u, v) / lengths[0] / lengths[1]
+        out: Tensor = torch.linalg.vecdot(u, v) / lengths[0] / lengths[1]
         ctx.save_for_backward(u, v, *lengths, out)
         return out
 
@@ -56,9 +57,9 @@ class _Cosine(torch.autograd.Function):
 
 class _NormAct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, norm: nn.BatchNorm1d, momentum: float) -> Tensor:
         statistics = norm.running_mean, norm.running_var
-        z, mean, scale = torch.native_batch_norm(x, weight, bias, *statistics, True, norm.momentum, norm.eps)
+        z, mean, scale = torch.native_batch_norm(x, weight, bias, *statistics, True, momentum, norm.eps)
         ctx.a = slope.item()
         out = F.leaky_relu_(z, ctx.a) if ctx.a > STEEP else F.leaky_relu(z, ctx.a)
         ctx.save_for_backward(x, z, weight, slope, mean, scale)
@@ -66,9 +67,9 @@ class _NormAct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, z, weight, slope, mean, scale = ctx.saved_tensors  # the sign of z is that of what was normalised, also after the slope
         g = torch.ops.aten.leaky_relu_backward(grad, z, ctx.a, False)
         found = torch.ops.aten.native_batch_norm_backward(g, x, weight, None, None, mean, scale, True, 0.0, [True] * 3)
         below = below_zero(z, grad, mean.dtype) / (ctx.a if ctx.a > STEEP else 1)
-        return *found, below.reshape(1).to(slope.dtype), None
+        return *found, below.reshape(1).to(slope.dtype), None, None

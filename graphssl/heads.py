@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from graphssl.dense import affine
+from graphssl.dense import affine, fits
 from graphssl.layers import ACTIVATIONS, Linear, PReLU, reset_parameters
 
 
@@ -28,12 +28,12 @@ class MLP(nn.Sequential):
         super().__init__(nn.Linear(in_channels, hidden), make(), nn.Linear(hidden, out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        first, act, last = self
-        if isinstance(act, PReLU):
-            h = affine(x, first.weight.t(), first.bias, act.weight)
-        else:
-            h = act(affine(x, first.weight.t(), first.bias))
-        return affine(h, last.weight.t(), last.bias)
+        first, act, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self))
+        if not fits(x, first.weight):
+            return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
+        slope = act.weight if isinstance(act, PReLU) else None
+        h = affine(x, first.weight.t(), first.bias, slope)
+        return affine(act(h) if slope is None else h, last.weight.t(), last.bias)
 
 
 class ClassDecoder(nn.Module):

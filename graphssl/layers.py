@@ -358,7 +358,7 @@ class GATConv(Convolution):
             pairs = heads[pattern.col] + self.root(x).unflatten(1, (self.heads, -1))[pattern.row]  # [E, H, C]
             scores = (F.leaky_relu(pairs, 0.2) * self.attention[0]).sum(-1)
         else:
-            scores = F.leaky_relu(near[1][pattern.col] + self._scores(own[0], 1)[pattern.row], 0.2)
+            scores = F.leaky_relu(near[1].index_select(0, pattern.col) + self._scores(own[0], 1).index_select(0, pattern.row), 0.2)
         if g.edge_weight is not None:
             scores = scores + g.looped_weights().log()[:, None]
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # half precision is not enough for a softmax

@@ -121,11 +121,10 @@ def keep_columns(g: Graph, keep: Tensor) -> Tensor | CSR:
     if g.graph_id is None and isinstance(x, CSR):
         return x.keep_columns(keep[0])
     keep = keep.to(x.dtype)
-    if g.graph_id is None:
-        return x * keep[0]
     if isinstance(x, CSR):
+        assert g.graph_id is not None
         return x.with_values(x.values() * keep[g.graph_id[x.pattern.row], x.pattern.col.long()])
-    return x * keep.index_select(0, g.graph_id)
+    return x * (keep[0] if g.graph_id is None else keep.index_select(0, g.graph_id))
 
 
 def _with_rows(x: CSR, rows: Tensor, new: Tensor) -> CSR:

@@ -12,6 +12,7 @@ from graphssl.lazy import lazy
 if TYPE_CHECKING:
     from graphssl.datasets.collection import from_graphs
     from graphssl.datasets.dataset import Dataset
+    from graphssl.datasets.door import as_dataset
     from graphssl.datasets.embedded import contextual_sbm, degree_features, digits, karate
     from graphssl.datasets.files import DatasetNotFound
     from graphssl.datasets.folder import from_folder
@@ -31,6 +32,7 @@ __all__ = [
     "Entry",
     "NeedsRdkit",
     "Split",
+    "as_dataset",
     "contextual_sbm",
     "degree_features",
     "digits",
@@ -55,6 +57,7 @@ __getattr__ = lazy(
     {
         "collection": ("from_graphs",),
         "dataset": ("Dataset",),
+        "door": ("as_dataset",),
         "embedded": ("contextual_sbm", "degree_features", "digits", "karate"),
         "files": ("DatasetNotFound",),
         "folder": ("from_folder",),

@@ -26,7 +26,7 @@ PAIRS = (
     ("id_1", "id_2"),
     *((f"{a}_{what}", f"{b}_{what}") for a, b in (("source", "target"), ("src", "dst"), ("from", "to")) for what in ("id", "node")),
 )
-MOLECULES = ("smile", "mol", "molecule", "structure")
+MOLECULES = ("mol", "molecule", "structure")  # besides all in which smile stands
 
 
 def edge_columns(names: Sequence[str]) -> tuple[str, str] | None:
@@ -36,10 +36,22 @@ def edge_columns(names: Sequence[str]) -> tuple[str, str] | None:
         >>> edge_columns(["Source", "Target", "year"]), edge_columns(["smiles", "source", "target"]), edge_columns(["a", "b"])
         (('Source', 'Target'), None, None)
     """
-    known = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in reversed(names)}
-    if any("smiles" in name or name in MOLECULES for name in known):  # where the source of a value and a target to predict are at home
+    if looks_like(names) != "edges":
         return None
-    return next(((known[a], known[b]) for a, b in PAIRS if a in known and b in known), None)
+    known = _plain(names)
+    return next((known[a], known[b]) for a, b in PAIRS if a in known and b in known)
+
+
+def looks_like(names: Sequence[str]) -> str | None:
+    """``"molecules"`` or ``"edges"``, by the names of a table's columns; ``None`` where they tell nothing."""
+    known = _plain(names)
+    if any("smile" in name or name in MOLECULES for name in known):  # where the source of a value and a target to predict are at home
+        return "molecules"
+    return "edges" if any(a in known and b in known for a, b in PAIRS) else None
+
+
+def _plain(names: Sequence[str]) -> dict[str, str]:
+    return {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in reversed(names)}
 
 
 def is_network(path: str | Path) -> bool:

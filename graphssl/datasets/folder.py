@@ -46,15 +46,17 @@ def from_folder(path: str | Path, *, metric: str | None = None, seed: int = 0) -
     table = path / LABELS
     y, columns = _read_labels(table, names) if table.is_file() else (None, None)
     try:
-        return from_graphs([_read_file(file) for file in files], y, metric=metric, ids=names, targets=columns, name=path.name, seed=seed)
+        return from_graphs([read_network(file) for file in files], y, metric=metric, ids=names, targets=columns, name=path.name, seed=seed)
     except ValueError as error:
         raise ValueError(f"{path} ({names[0]} is graph 0): {error}") from error
 
 
-# ---------------------------------------------------------------------- helpers
+def read_network(path: Path, *, named: bool = False) -> Any:
+    """The NetworkX graph in a ``.graphml``, ``.gml`` or ``.gexf`` file; ``named``: nodes are called by their ``label`` where all differ.
 
-
-def _read_file(path: Path) -> Any:
+    Raises:
+        ValueError: it cannot be read.
+    """
     import networkx as nx
 
     try:
@@ -62,13 +64,17 @@ def _read_file(path: Path) -> Any:
             graph = nx.read_graphml(path)
         else:
             graph = nx.read_gml(path, label="id") if path.suffix.lower() == ".gml" else nx.read_gexf(path)
-            for _, attributes in graph.nodes(data=True):
-                attributes.pop("label", None)
+            labels = {node: attributes.pop("label", None) for node, attributes in graph.nodes(data=True)}
+            if named and None not in labels.values() and len(set(labels.values())) == len(labels):
+                graph = nx.relabel_nodes(graph, labels)
     except Exception as error:  # the parsers fail in many ways
         raise ValueError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from error
     for edge in graph.edges(data=True):
         edge[-1].pop("id", None)
     return graph
+
+
+# ---------------------------------------------------------------------- helpers
 
 
 def _read_labels(path: Path, names: list[str]) -> tuple[list[Any], list[str]]:

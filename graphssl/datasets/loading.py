@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from graphssl.adjacency import CSR, Pattern
 from graphssl.datasets.dataset import PARTS, Dataset
+from graphssl.datasets.edges import header, holds_edges, is_network, looks_like
 from graphssl.datasets.embedded import EMBEDDED, degree_features
 from graphssl.datasets.files import raw_folder, read
 from graphssl.datasets.folder import from_folder
 from graphssl.datasets.moleculenet import WITH_RDKIT, load_moleculenet
+from graphssl.datasets.networks import from_files
+from graphssl.datasets.nodes import Choices
 from graphssl.datasets.ogb import load_ogb
 from graphssl.datasets.ogb_layouts import set_above
 from graphssl.datasets.ogb_nodes import load_nodes
@@ -41,10 +44,9 @@ def load(
     node_features: str = "auto",
     y: Any = None,
     smiles: str | None = None,
-    targets: str | Sequence[str] | None = None,
-    split: str | None = None,
     invalid: str | None = None,
     yes: bool = False,
+    **choices: Unpack[Choices],
 ) -> Dataset:
     """A dataset by name, from a user's file or folder, or from an object.
 
@@ -55,7 +57,8 @@ def load(
     Args:
         data: a name from ``graphssl.datasets.DATASETS`` (case, ``_`` and ``-`` do not matter), a path to an ``.npz`` file
             (:func:`~graphssl.datasets.from_npz` says which keys), to a CSV or Parquet file of molecules
-            (:func:`~graphssl.datasets.from_table`), to a folder of graphs (:func:`~graphssl.datasets.from_folder`), of the text files of a
+            (:func:`~graphssl.datasets.from_table`), to one graph in tables, GraphML, GML or GEXF (:func:`graphssl.as_dataset`), to a folder
+            of graphs (:func:`~graphssl.datasets.from_folder`), of the text files of a
             TUDataset, of OGB's raw files of one large graph (:func:`~graphssl.datasets.ogb_nodes.open_source`) or of a store
             (:func:`graphssl.store.open_store`), or an object: one graph, or a list of NetworkX or PyG graphs
             (:func:`~graphssl.datasets.from_object`).
@@ -63,11 +66,12 @@ def load(
         seed: of the random splits of a dataset that comes without fixed ones, and of the synthetic sets ``sbm`` and ``motifs``.
         node_features: of a TUDataset only, which has several: :func:`~graphssl.datasets.tudataset.node_features`.
         y: labels of an object, in place of its own.
-        smiles: of a table of molecules only, as the next three: the column of SMILES.
-        targets: the columns to predict.
-        split: ``scaffold``, ``random``, ``stratified``, or the column that says train, valid or test.
-        invalid: what becomes of SMILES that cannot be read: ``skip``, ``refuse`` or ``relax``.
+        smiles: of a table of molecules only: the column of SMILES.
+        invalid: likewise: what becomes of SMILES that cannot be read: ``skip``, ``refuse`` or ``relax``.
         yes: go ahead with a download above 1 GB.
+        choices: what a user's own data leaves open: of molecules ``targets``, the columns to predict, and ``split``, which is ``scaffold``,
+            ``random``, ``stratified`` or the column that says train, valid or test; of one graph these and more
+            (:func:`graphssl.as_dataset`).
 
     Raises:
         ValueError: an unknown name (with the nearest ones), damaged files, a graph that is not one; ``DatasetNotFound``, one of these,
@@ -81,12 +85,15 @@ def load(
         ...
         ValueError: unknown dataset 'citeser': did you mean citeseer ...
     """
-    given = {"smiles": smiles, "targets": targets, "split": split, "invalid": invalid}
+    given = {"smiles": smiles, "invalid": invalid, **choices}
     columns: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if y is not None and isinstance(data, (str, Path)):
         raise ValueError(f"y is for graphs in memory; {str(data)!r} comes with its labels")
     if isinstance(data, Path) or (isinstance(data, str) and _is_path(data)):
         path = Path(data).expanduser()
+        if holds_edges(path) and smiles is None or "source" in columns:
+            _only_for_tudatasets(node_features, path.name)
+            return from_files(path, seed=seed, choices=_for_one(columns, path.name))
         if path.is_dir():
             _only_for_tables(columns)
             if (path / "store.json").is_file():
@@ -98,13 +105,14 @@ def load(
             return _from_folder(path, seed, node_features)
         _only_for_tudatasets(node_features, path.name)
         if is_table(path):
+            _check_molecules(path, columns)
             return from_table(path, seed=seed, **columns)
         _only_for_tables(columns)
         return from_npz(path, seed=seed)
-    _only_for_tables(columns)
     if not isinstance(data, str):
         _only_for_tudatasets(node_features, "an object")
-        return from_object(data, y=y, seed=seed)
+        return from_object(data, y=y, seed=seed, choices=_for_one(columns, "an object"))
+    _only_for_tables(columns)
     entry = DATASETS[canonical(data)]
     if entry.family != "tudataset":
         _only_for_tudatasets(node_features, entry.name)
@@ -146,6 +154,7 @@ def _is_path(text: str) -> bool:
     return (
         Path(text).suffix in (".npz", ".pt", ".pth", ".pkl", ".store")
         or is_table(text)
+        or is_network(text)
         or "/" in text
         or os.sep in text
         or text in (".", "..")
@@ -154,7 +163,35 @@ def _is_path(text: str) -> bool:
 
 def _only_for_tables(columns: dict[str, Any]) -> None:
     if columns:
-        raise ValueError(f"{', '.join(columns)}: only a table of molecules ({', '.join(TABLES)}) has columns and splits to choose")
+        raise ValueError(
+            f"{', '.join(columns)}: only a table of molecules ({', '.join(TABLES)}) or one graph of one's own has columns and splits to choose"
+        )
+
+
+def _for_one(columns: dict[str, Any], what: str) -> Choices:
+    """What was said of one graph.
+
+    Raises:
+        ValueError: it was said of molecules.
+    """
+    odd = [name for name in columns if name in ("smiles", "invalid")]
+    if odd:
+        raise ValueError(f"{', '.join(odd)}: only a table of molecules has SMILES, and {what} is one graph")
+    return cast(Choices, columns)
+
+
+def _check_molecules(path: Path, columns: dict[str, Any]) -> None:
+    """Refuse a table that is neither of molecules nor of edges, and what can only be said of edges."""
+    odd = [name for name in columns if name not in ("smiles", "invalid", "targets", "split")]
+    if odd:
+        raise ValueError(f"{', '.join(odd)}: {path.name} is read as a table of molecules; source and target name the columns of edges")
+    names = header(path)
+    if names and "smiles" not in columns and looks_like(names) is None:
+        raise ValueError(
+            f"{path.name} is a table of molecules or of edges, and its columns do not tell: {', '.join(map(repr, names[:20]))}. "
+            "Say smiles= (the column of SMILES), or source= and target= (the ends of an edge), on the command --smiles and so on; or put "
+            "it into a folder as edges.csv, beside nodes.csv if there are attributes, and give the folder"
+        )
 
 
 def _only_for_tudatasets(node_features: str, what: str) -> None:

@@ -12,19 +12,20 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from graphssl.adjacency import CSR
 from graphssl.datasets.columns import MISSING, first_rows
 from graphssl.datasets.dataset import Dataset
 from graphssl.datasets.labels import are_few
+from graphssl.datasets.own import MASKS, Bundle, assemble
 from graphssl.datasets.splits import Split
 from graphssl.datasets.structure import STRUCTURES, structure
+from graphssl.datasets.tables import WORDS
 from graphssl.naming import nearest
 
 logger = logging.getLogger(__name__)
 
 Values = np.ndarray | list[str | None]  # [N] or [N, K] float64 with NaN for what is missing, or words
 LABELS = ("y", "label", "labels", "target", "class")  # usual names of the column of labels, the likeliest first
-MASKS = ("train_mask", "val_mask", "test_mask")
-WORDS = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
 CATEGORIES = 1000  # a column with more different words is taken for names
 FEW = 20  # different words that are categories however few nodes there are
 
@@ -64,8 +65,6 @@ def assembled(nodes: Nodes, y: Any, choices: Choices, seed: int) -> Dataset:
     Raises:
         ValueError: a column that is not there or does not hold what it should, weights that are negative.
     """
-    from graphssl.datasets.own import assemble
-
     n, columns = nodes.num_nodes, dict(nodes.columns)
     if not n:
         raise ValueError(f"{nodes.name} has no nodes")
@@ -99,7 +98,7 @@ def tidy(values: Any) -> Values:
         if array.dtype.kind in "biuf":
             return array.astype(np.float64)
         values = array.tolist()
-    cells = [None if _is_missing(value) else value for value in values]
+    cells = [None if is_missing(value) else value for value in values]
     known = [cell for cell in cells if cell is not None]
     if not all(isinstance(cell, str) for cell in known):
         try:
@@ -148,13 +147,21 @@ def rows_by_name(ids: Sequence[Hashable]) -> dict[Hashable, int]:
     return rows
 
 
-# ---------------------------------------------------------------------- helpers
+def is_missing(value: Any, *, words: bool = True) -> bool:
+    """Whether nothing stands there: ``None``, NaN, pandas' NA, and words such as NA.
 
-
-def _is_missing(value: Any) -> bool:
+    Example:
+        >>> is_missing("NA"), is_missing("NA", words=False), is_missing(float("nan")), is_missing((1, 2))
+        (True, False, True, False)
+    """
     if isinstance(value, str):
-        return value.strip().lower() in MISSING
-    return value is None or (not np.ndim(value) and not isinstance(value, (Sequence, Mapping)) and bool(value != value))
+        return words and value.strip().lower() in MISSING
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas
+        return True
+    return value is None or (isinstance(value, (float, np.floating)) and bool(value != value))
+
+
+# ---------------------------------------------------------------------- helpers
 
 
 def _taken(columns: dict[str, Values], name: str | None, argument: str) -> Values | None:
@@ -237,8 +244,6 @@ def _adjacency(nodes: Nodes) -> sp.csr_matrix:
 
 
 def _graph(x: Any, adjacency: sp.csr_matrix, weighted: bool) -> Any:
-    from graphssl.datasets.own import Bundle
-
     edges = adjacency.tocoo()
     weight = torch.from_numpy(edges.data).float() if weighted and (edges.data != 1).any() else None
     return Bundle(x, torch.from_numpy(np.stack([edges.row, edges.col]).astype(np.int64)), weight).graph
@@ -275,7 +280,7 @@ def _features(nodes: Nodes, columns: dict[str, Values], adjacency: sp.csr_matrix
         return structure(kind or "degree", adjacency), f"no features: structure {kind or 'degree'}"
     assert kind is not None
     more = structure(kind, adjacency)
-    dense = more.dense() if hasattr(more, "dense") else more
+    dense = more.to_dense() if isinstance(more, CSR) else more
     both = sp.hstack([*blocks, sp.csr_matrix(np.asarray(dense))]).tocsr().astype(np.float32)
     return features(both), f"features {', '.join(told)} and structure {kind}"
 

@@ -1,4 +1,4 @@
-"""A user's own data: a PyG object, a Graph, a pair (x, edge_index), a list of graphs, or an .npz file of plain arrays."""
+"""A user's own data: an object that holds one graph or many, or an .npz file of plain arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,17 +19,23 @@ from graphssl.datasets.readers import csr
 from graphssl.datasets.splits import Split, from_masks, labelled_rows, random_splits
 from graphssl.graph import Graph
 
+if TYPE_CHECKING:
+    from graphssl.datasets.nodes import Choices
+
 MASKS = ("train_mask", "val_mask", "test_mask")
 CSR_KEYS = ("x_data", "x_indices", "x_indptr", "x_shape")
 KEYS = ("x", *CSR_KEYS, "edge_index", "edge_weight", "edge_attr", "y", *MASKS, "splits")
 
 
-def from_object(data: Any, *, y: Any = None, name: str = "own", seed: int = 0) -> Dataset:
+def from_object(data: Any, *, y: Any = None, x: Any = None, name: str = "own", seed: int = 0, choices: Choices | None = None) -> Dataset:
     """A Dataset from what a user has in memory: one graph whose nodes are the rows of ``y``, or many graphs that are.
 
     Node level: a ``Graph``, a PyG ``Data``, a PyG dataset of one graph, or a pair ``(x, edge_index)``. Labels are ``y``, or else the data's
     own (-1 or NaN: unlabelled), and splits are made from ``train_mask``, ``val_mask`` and ``test_mask`` (``[N]`` or ``[N, K]``). Labels
     without masks get 20 random 10/10/80 splits; without labels there are none, which is enough to train and embed.
+
+    One graph of NetworkX, SciPy, pandas, DGL or PyG's HeteroData: :func:`graphssl.as_dataset` has the rules, and says what ``x`` and
+    ``choices`` are.
 
     Graph level: a list or tuple of NetworkX graphs or PyG ``Data`` (also of a single one), a PyG dataset of several graphs, or a PyG
     ``Batch`` or ``Graph`` that holds several, unless it has a label for each node. :func:`~graphssl.datasets.from_graphs` has the rules.
@@ -49,21 +55,29 @@ def from_object(data: Any, *, y: Any = None, name: str = "own", seed: int = 0) -
         if y is not None:
             raise ValueError("y is given for a Dataset, which has its labels already")
         return data
+    from graphssl.datasets.networks import from_one, is_one
+
+    if is_one(data):
+        return from_one(data, y, x, name=name, seed=seed, choices=choices)
+    given = [*(["x"] if x is not None else []), *(key for key, value in (choices or {}).items() if value is not None)]
+    if given:
+        raise ValueError(f"{', '.join(given)}: not for a {type(data).__name__}, which says all of it itself")
     if _holds_graphs(data, y):
         from graphssl.datasets.collection import from_graphs
 
         return from_graphs(data, y, name=name, seed=seed)
     if isinstance(data, (Graph, tuple)):
-        return _assemble(name, Graph.of(data), y, {}, seed)
+        return assemble(name, Graph.of(data), y, {}, seed)
     if hasattr(data, "get_summary"):  # a PyG dataset of one graph
         data = data[0]
     if isinstance(data, Mapping) or not hasattr(data, "edge_index"):
         raise ValueError(
-            "a dataset is a name, a path to a file or folder, a Graph, PyG Data, (x, edge_index), or a list of NetworkX or PyG graphs, "
+            "a dataset is a name, a path to a file or folder, one graph (a Graph, PyG Data or HeteroData, NetworkX, a square SciPy matrix, "
+            "pandas tables, DGL, a pair of x and edge_index or matrix), or a list of NetworkX or PyG graphs, "
             f"got {type(data).__name__}"
         )
     masks = {key: value for key in MASKS if (value := getattr(data, key, None)) is not None}
-    return _assemble(name, Graph.of(data), getattr(data, "y", None) if y is None else y, masks, seed)
+    return assemble(name, Graph.of(data), getattr(data, "y", None) if y is None else y, masks, seed)
 
 
 def from_npz(path: str | Path, *, seed: int = 0) -> Dataset:
@@ -99,6 +113,22 @@ def from_npz(path: str | Path, *, seed: int = 0) -> Dataset:
         return _from_arrays(path.stem, arrays, seed)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def assemble(name: str, graph: Graph, y: Any, masks: Mapping[str, Any], seed: int) -> Dataset:
+    """The dataset of one graph, whose splits are those of ``masks``, or else drawn where at least ten nodes are labelled.
+
+    Raises:
+        ValueError: labels or masks that are not one row a node, masks without labels.
+    """
+    n = graph.num_nodes
+    if y is None:
+        if masks:
+            raise ValueError(f"{', '.join(masks)} given, but there are no labels y")
+        return Dataset(name, (graph,), torch.full((n,), -1), source="the user's own")
+    labels = as_labels(torch.as_tensor(y), n)
+    metric = "micro_f1" if labels.dim() == 2 else "accuracy"
+    return Dataset(name, (graph,), labels, _splits(labels, masks, seed), metric, "the user's own")
 
 
 # ---------------------------------------------------------------------- helpers
@@ -141,7 +171,7 @@ def _from_arrays(name: str, arrays: dict[str, np.ndarray], seed: int) -> Dataset
             raise ValueError("give masks or 'splits', not both")
         part = _turned("splits", torch.from_numpy(arrays["splits"]), n, by_row=True)
         masks = {key: part == i for i, key in enumerate(MASKS)}
-    return _assemble(name, graph, tensors.get("y"), masks, seed)
+    return assemble(name, graph, tensors.get("y"), masks, seed)
 
 
 @dataclass
@@ -181,17 +211,6 @@ def _turned(key: str, array: Tensor, n: int, *, by_row: bool = False) -> Tensor:
     if array.dim() not in (1, 2) or array.size(0) != n:
         raise ValueError(f"{key!r} must have one entry for each of the {n} nodes, got shape {tuple(array.shape)}")
     return array
-
-
-def _assemble(name: str, graph: Graph, y: Any, masks: Mapping[str, Any], seed: int) -> Dataset:
-    n = graph.num_nodes
-    if y is None:
-        if masks:
-            raise ValueError(f"{', '.join(masks)} given, but there are no labels y")
-        return Dataset(name, (graph,), torch.full((n,), -1), source="the user's own")
-    labels = as_labels(torch.as_tensor(y), n)
-    metric = "micro_f1" if labels.dim() == 2 else "accuracy"
-    return Dataset(name, (graph,), labels, _splits(labels, masks, seed), metric, "the user's own")
 
 
 def _splits(y: Tensor, masks: Mapping[str, Any], seed: int) -> tuple[Split, ...]:

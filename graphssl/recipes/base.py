@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from graphssl.naming import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Activation = Literal["relu", "prelu", "rrelu", "elu", "leaky-relu", "gelu", "tanh", "none"]
@@ -197,6 +200,30 @@ class Recipe(BaseModel):
         shared = {name: getattr(self, name) for name in SHARED}
         own = {name: getattr(self, name) for name in ONLY_FOR if getattr(self, name) is not None}
         return {"channels": list(self.channels), "act": acts, **shared, **own}
+
+
+def changed(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """A recipe with other numbers: checked, and its source says which; what it says of its own encoder or batches goes with them.
+
+    Raises:
+        ValueError: a field that it does not have, or a value out of range.
+
+    Example:
+        >>> changed(Recipe(encoder="gat", heads=2), {"encoder": "gcn"}).heads is None
+        True
+    """
+    fields = type(recipe).model_fields
+    for name in given:
+        if name not in fields:
+            raise nearest("field of the recipe", name, [field for field in fields if field not in ("source", "reported")])
+    found = {**{name: getattr(recipe, name) for name in fields}, **given}
+    dropped = [name for name, encoders in ONLY_FOR.items() if found["encoder"] not in encoders]
+    if found["batches"] != recipe.batches:
+        dropped += {field for kinds in TAKEN.values() for field in kinds} - set(TAKEN[found["batches"]])
+    found |= {name: None for name in dropped if name not in given}
+    names = [name for name in fields if name not in ("source", "reported") and found[name] != getattr(recipe, name)]
+    source = f"{recipe.source}; changed: {', '.join(names)}" if names else recipe.source
+    return type(recipe).model_validate({**found, "source": source})
 
 
 Pair = tuple[Share, Share]
