@@ -12,7 +12,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from graphssl.differentiation import once_differentiable
 
 CHECKED = 2**22  # numbers that all_finite looks at together
 
@@ -343,7 +344,7 @@ class _Product(torch.autograd.Function):
         return _kernel(matrix, h)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
         return (_kernel(ctx.matrix.t(), grad) if ctx.needs_input_grad[0] else None), None
 
@@ -356,7 +357,7 @@ class _WeightedSum(torch.autograd.Function):
         return _kernel(CSR(pattern, val), h)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         val, h = ctx.saved_tensors
         pattern: Pattern = ctx.pattern

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,19 +26,20 @@ from graphssl.evaluation.rows import Rows
 
 PROBES = ("multinomial", "one-vs-rest")  # that make probabilities of all classes; other protocols are scored by another way
 FOLDS, BINS = 5, 10
-TEMPERATURES = np.logspace(-1.5, 1.5, 61)
+TEMPERATURES = np.logspace(-5, 2, 141)  # a strong penalty makes scores that are right and very small
 Z95 = 1.959964  # of the normal distribution
 
 
 class GraphSSLClassifier(ClassifierMixin, GraphSSL):  # type: ignore[misc]
     """Pre-train as :class:`graphssl.GraphSSL`, then fit the library's linear probe to the labels there are.
 
-    ``y`` holds a class for each row of ``X``: numbers or words; -1, NaN and ``None`` are unlabelled. Without ``y`` the graph's own labels are
-    taken, of its train part where it has fixed parts (its validation part then chooses the penalty). The probe is that of the recipe's
+    ``y`` holds a class for each row of ``X``: numbers or words; -1, NaN and ``None`` are unlabelled. Without ``y`` the graph's own labels
+    are taken, of its train part where it has fixed parts (its validation part then chooses the penalty). The probe is that of the recipe's
     protocol, or of ``fixed`` where that makes no probabilities.
 
-    How sure it is: ``predict_proba`` is scaled by a temperature that fits held-out rows (Guo et al., 2017, arXiv:1706.04599), and
-    ``certainty_`` tells what those rows came to: the validation part, or folds of the labelled rows, each by a probe that had not seen it.
+    How sure it is: ``predict_proba`` is scaled by a temperature that fits held-out rows (Guo et al., 2017, arXiv:1706.04599), with targets
+    short of 0 and 1 as in Platt, 1999, so that a few rows that are all right do not make it certain. ``certainty_`` tells what those rows
+    came to: the validation part, or folds of the labelled rows, each by a probe that had not seen it.
 
     Attributes:
         classes_: the classes.
@@ -55,7 +58,7 @@ class GraphSSLClassifier(ClassifierMixin, GraphSSL):  # type: ignore[misc]
         >>> for node in club: del club.nodes[node]["club"]
         >>> model = GraphSSLClassifier("dgi", channels=(16,), epochs=10, random_state=0).fit(club, sides)
         >>> model.classes_, model.predict_proba(club).shape, model.certainty_["rows"]
-        (array(['Mr. Hi', 'Officer'], dtype=object), (34, 2), 8)
+        (array(['Mr. Hi', 'Officer'], dtype='<U7'), (34, 2), 8)
     """
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -74,15 +77,32 @@ class GraphSSLClassifier(ClassifierMixin, GraphSSL):  # type: ignore[misc]
             known = rows[found >= 0]
             codes = torch.full((len(self.embedding_),), -1).index_put((known,), found[found >= 0])
             parts = Rows(known.unique(), known[:0], known[:0])  # type: ignore[no-untyped-call]
-        z = torch.from_numpy(self.embedding_)
-        asked = find_protocol(self.recipe_.protocol)
-        protocol = asked if asked.classifier in PROBES else find_protocol("fixed")
-        self.one_vs_rest_ = protocol.classifier == "one-vs-rest"
-        self.probe_ = fit_probe(z, codes, parts, protocol, "accuracy", seed=self.seed_)
-        assert self.probe_.classes is not None
-        self.classes_ = names[self.probe_.classes.numpy()]
-        self._tell(z, codes, parts, protocol)
+        self._probe(codes, names, parts)
         return self
+
+    @classmethod
+    def on_run(cls, path: str | Path, rows: Sequence[int], y: Any, *, ids: Sequence[Any] | None = None) -> Self:
+        """The encoder of a run, and a probe on some rows of its embedding.
+
+        Args:
+            path: a run folder.
+            rows: which rows have labels.
+            y: their labels, as in :meth:`fit`.
+            ids: names of all rows, by which ``X`` names them then; without them ``X`` holds row numbers.
+
+        Raises:
+            ValueError: as :meth:`fit`, and for a folder that is no run.
+        """
+        found = GraphSSL.load(path)
+        model = cls(**found.get_params())
+        model.__dict__.update(vars(found))
+        model.by_name_, model.ids_ = True, found.ids_ if ids is None else tuple(ids)
+        codes, names = _encoded(y)
+        place = torch.as_tensor(rows)
+        known = place[codes >= 0]
+        parts = Rows(known, known[:0], known[:0])
+        model._probe(torch.full((model.n_rows_,), -1).index_put((known,), codes[codes >= 0]), names, parts)
+        return model
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row."""
@@ -93,7 +113,7 @@ class GraphSSLClassifier(ClassifierMixin, GraphSSL):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities ``[n, C]`` of the classes, in the order of ``classes_``."""
         scores = self._scores(X)
-        return _probabilities(scores, self.temperature_, self.one_vs_rest_).numpy()
+        return _log_probabilities(scores, self.temperature_, self.one_vs_rest_).exp().numpy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of the labelled rows of ``X`` whose class is right."""
@@ -105,6 +125,17 @@ class GraphSSLClassifier(ClassifierMixin, GraphSSL):  # type: ignore[misc]
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)[known]))
 
     # ------------------------------------------------------------------ helpers
+
+    def _probe(self, codes: Tensor, names: np.ndarray, parts: Rows) -> None:
+        """Fit the probe to classes ``codes`` ``[n]`` of the rows of ``embedding_``, called ``names``."""
+        z = torch.from_numpy(self.embedding_)
+        asked = find_protocol(self.recipe_.protocol)
+        protocol = asked if asked.classifier in PROBES else find_protocol("fixed")
+        self.one_vs_rest_ = protocol.classifier == "one-vs-rest"
+        self.probe_ = fit_probe(z, codes, parts, protocol, "accuracy", seed=self.seed_)
+        assert self.probe_.classes is not None
+        self.classes_ = names[self.probe_.classes.numpy()]
+        self._tell(z, codes, parts, protocol)
 
     def _brings_labels(self, X: Any) -> bool:
         return not is_table(X if self.graph is None else self.graph)
@@ -120,9 +151,10 @@ class GraphSSLClassifier(ClassifierMixin, GraphSSL):  # type: ignore[misc]
         self.certainty_: dict[str, Any] = dict.fromkeys(("accuracy", "low", "high", "rows", "calibration_error"))
         if not len(truth):
             return
-        losses = [-_probabilities(held, t, self.one_vs_rest_).gather(1, truth[:, None]).clamp_min(1e-300).log().mean() for t in TEMPERATURES]
+        wanted = (torch.nn.functional.one_hot(truth, held.size(1)) * len(truth) + 1.0) / (len(truth) + held.size(1))
+        losses = [-(wanted * _log_probabilities(held, t, self.one_vs_rest_)).sum() for t in TEMPERATURES]
         self.temperature_ = float(TEMPERATURES[int(torch.stack(losses).argmin())])
-        sure, guess = _probabilities(held, self.temperature_, self.one_vs_rest_).max(1)
+        sure, guess = _log_probabilities(held, self.temperature_, self.one_vs_rest_).exp().max(1)
         right = (guess == truth).double()
         bins = (sure * BINS).long().clamp(max=BINS - 1)
         gaps = [float((right[bins == b] - sure[bins == b]).sum().abs()) for b in range(BINS)]
@@ -151,11 +183,9 @@ class GraphSSLClassifier(ClassifierMixin, GraphSSL):  # type: ignore[misc]
 # ---------------------------------------------------------------------- helpers
 
 
-def _probabilities(scores: Tensor, temperature: float, one_vs_rest: bool) -> Tensor:
+def _log_probabilities(scores: Tensor, temperature: float, one_vs_rest: bool) -> Tensor:
     scores = scores.double() / temperature
-    if not one_vs_rest:
-        return scores.softmax(1)
-    return torch.nn.functional.logsigmoid(scores).softmax(1)  # each yes, over the sum of all
+    return (torch.nn.functional.logsigmoid(scores) if one_vs_rest else scores).log_softmax(1)  # one-vs-rest: each yes, over the sum of all
 
 
 def _own(data: Dataset) -> tuple[Tensor, np.ndarray, Rows]:

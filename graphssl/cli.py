@@ -36,10 +36,13 @@ usage: graphssl COMMAND ...
   compare RUN RUN ...       runs on one dataset against one another, on the splits they share
   distill RUN               train a student, as a plain MLP, by the run's predictions and embeddings
   predict RUN DATA          predictions of a fine-tuned run for new data, as a CSV file
+  neighbors RUN NODE ...    what is nearest to a node, or a graph, by name
+  classify RUN LABELS       from a CSV file of a few labels to a class for every row, and how sure it is
   tune METHOD DATASET       learn how strong a method's augmentations should be, on validation labels
   data convert DATA --out STORE
                             a graph as a store on disk, which is mapped and never read as a whole
   data info STORE           what a store holds, and whether it is whole
+  data inspect DATA         what is found in a file, folder or dataset, before anything is trained
   list WHAT                 methods, datasets, recipes, encoders, augmentations, losses or protocols
   show METHOD DATASET       the recipe that train would use, its source and the published score
 
@@ -172,6 +175,8 @@ def _dispatch(args: list[str]) -> int:
         "predict": _supervised("predict"),
         "tune": _tune,
         "data": _data,
+        "neighbors": _rows("neighbors"),
+        "classify": _rows("classify"),
         "reproduce": _published("reproduce"),
         "compare": _published("compare"),
         "list": _list,
@@ -222,6 +227,16 @@ def _published(command: str) -> Callable[[list[str]], int]:
     return run
 
 
+def _rows(command: str) -> Callable[[list[str]], int]:
+    def run(args: list[str]) -> int:
+        from graphssl import cli_rows
+
+        found: Callable[[list[str]], int] = getattr(cli_rows, command)
+        return found(args)
+
+    return run
+
+
 def _parse(cls: type[Any], name: str, args: list[str]) -> Any:
     check_flags(args, cls, name)
     return tyro.cli(cls, prog=f"graphssl {name}", args=args)
@@ -237,7 +252,8 @@ def _train(args: list[str]) -> int:
             "usage: graphssl train METHOD DATASET [options]\n\nMETHOD and DATASET come first; "
             "graphssl train bgrl cora --help tells the options, which are the fields of the recipe.\n"
             f"methods: {', '.join(sorted(RECIPES))}; datasets: graphssl list datasets, or a path to your own file: .npz (one graph), "
-            ".csv or .parquet with a column of SMILES, or a folder of graphs"
+            ".graphml, .gml, .gexf or .csv or .parquet of edges (likewise), .csv or .parquet with a column of SMILES, a folder of "
+            "edges.csv and nodes.csv, or a folder of graphs; graphssl data inspect tells what is found in it"
         )
         print(text, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
@@ -245,7 +261,7 @@ def _train(args: list[str]) -> int:
     dataset = canonical(args[1]) if is_known(args[1]) else os.path.abspath(args[1])  # evaluate may run in another folder
     if not {"-h", "--help"} & set(args):
         check_there(dataset)
-    recipe = find_recipe(method, dataset)
+    recipe = find_recipe(method, dataset, "node" if any(arg.split("=")[0] == "--ends" for arg in args) else None)
     options = flag_class(TrainOptions, recipe, TableOptions(), doc=f"{TrainOptions.__doc__}\n\nRecipe: {recipe.source}.", hidden=HIDDEN)
     check_flags(args[2:], options, f"train {method}")
     flags = tyro.cli(options, prog=f"graphssl train {method} {dataset}", args=args[2:])

@@ -1,4 +1,4 @@
-"""The command ``graphssl data``: convert and info. Imports nothing heavy until it is needed."""
+"""The command ``graphssl data``: convert, info and inspect. Imports nothing heavy until it is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tyro.conf import Positional
 from graphssl.cli import check_there
 from graphssl.datasets.table import DATASETS, canonical
 from graphssl.files import CARD, check_free
-from graphssl.flags import check_flags
+from graphssl.flags import TableOptions, check_flags, flag_class, table_options
 from graphssl.naming import nearest
 from graphssl.recipes import is_known
 from graphssl.stages import Stages
@@ -28,6 +28,7 @@ usage: graphssl data COMMAND ...
 
   convert DATA --out STORE  write a node-level dataset, by name or from a file or folder, as a store
   info STORE                what a store holds; --verify reads all of it
+  inspect DATA              what is found in a file, folder or dataset: nodes, edges, features, labels, names
 
 A store is a folder of plain arrays that is mapped into memory; every command takes one in place of a dataset.
 graphssl data COMMAND --help tells the options of each. Try: graphssl data convert digits --out digits.store"""
@@ -73,9 +74,21 @@ class Info:
     """As JSON."""
 
 
+@dataclass
+class Inspect:
+    """Tell what is found in DATA, before anything is trained."""
+
+    data: Positional[str]
+    """A file or folder of one's own, or a dataset by name."""
+    root: str | None = None
+    """Folder of the raw data (else GRAPHSSL_DATA, else a per-user cache)."""
+    json: bool = False
+    """As JSON."""
+
+
 def data(args: list[str]) -> int:
     """``graphssl data``."""
-    commands: dict[str, Callable[[list[str]], int]] = {"convert": _convert, "info": _info}
+    commands: dict[str, Callable[[list[str]], int]] = {"convert": _convert, "info": _info, "inspect": _inspect}
     if not args or args[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if args else sys.stderr)
         return 0 if args else 2
@@ -116,6 +129,25 @@ def _info(args: list[str]) -> int:
     _show(card, options.store, options.json)
     if options.verify and not options.json:
         print("All files are as they were written.")
+    return 0
+
+
+def _inspect(args: list[str]) -> int:
+    kind = flag_class(Inspect, TableOptions(), doc=f"{Inspect.__doc__}")
+    check_flags(args, kind, "data inspect")
+    options = tyro.cli(kind, prog="graphssl data inspect", args=args)
+    check_there(options.data)
+    from graphssl.datasets import load
+    from graphssl.inspecting import described
+
+    named = is_known(options.data)
+    found = described(load(options.data if named else Path(options.data), options.root, **table_options(options)))
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    width = max(len(name) for name in found)
+    for name, value in found.items():
+        print(f"{name:<{width}}  {', '.join(f'{a}: {b}' for a, b in value.items()) if isinstance(value, dict) else value}")
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,9 +113,16 @@ def reproduce(args: list[str]) -> int:
     """``graphssl reproduce ...``; returns the exit code."""
     if "--list" in args:
         return _list(_parse(Rows, args))
-    if "--all" in args:
-        return _all(_parse(Everything, args))
-    options: Reproduce = _parse(Reproduce, args)
+    everything = "--all" in args
+    options: Any = _parse(Everything if everything else Reproduce, args)
+    try:
+        return _all(options) if everything else _row(options)
+    except KeyboardInterrupt:
+        print(f"stopped; what is done stays in {options.out}, and the same command goes on", file=sys.stderr)
+        return 130
+
+
+def _row(options: Reproduce) -> int:
     if not (options.method and options.dataset):
         raise ValueError("reproduce: METHOD and DATASET are needed, or --all, or --list; try graphssl reproduce dgi cora --seeds 3")
     from graphssl.recipes.targets import find_target
@@ -160,20 +169,24 @@ def _all(options: Everything) -> int:
     from graphssl.reproducing import deadline, plan
 
     methods = {find_method(name) for name in options.methods}
-    over = deadline(seconds(options.budget)) if options.budget else lambda: False
-    here, elsewhere = plan(options.out, options.root)
-    rows = [target for target in here if not methods or target.method in methods]
-    records = []
+    budget = deadline(seconds(options.budget)) if options.budget else nullcontext(lambda: False)
+    records: list[dict[str, Any]] = []
+    rows: list[Target] = []
+    elsewhere: list[Target] = []
+    over: Callable[[], bool] = lambda: False  # noqa: E731
     try:
-        for target in rows:
-            try:
-                record = _run(target, options)
-            except DatasetNotFound as error:
-                print(f"{target.name}: not run: {error}", file=sys.stderr)
-                continue
-            records.append(record)
-            if not options.json:
-                print(_line(target.name, record))
+        with budget as over:
+            here, elsewhere = plan(options.out, options.root)
+            rows = [target for target in here if not methods or target.method in methods]
+            for target in rows:
+                try:
+                    record = _run(target, options)
+                except DatasetNotFound as error:
+                    print(f"{target.name}: not run: {error}", file=sys.stderr)
+                    continue
+                records.append(record)
+                if not options.json:
+                    print(_line(target.name, record))
     except KeyboardInterrupt:
         if not over():
             raise

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from graphssl.differentiation import once_differentiable
 
 BLOCK = 2**20  # numbers in a block of rows: 4 MB of float32
 SMALL = 2**24  # multiply-adds below which a call costs more than it saves
@@ -108,7 +109,7 @@ class _Affine(torch.autograd.Function):
         return F.leaky_relu(h, a)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, w, h = ctx.saved_tensors
         asked = ctx.needs_input_grad

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from graphssl.differentiation import once_differentiable
 
 T = TypeVar("T")
 
@@ -198,7 +199,7 @@ class _Everywhere(torch.autograd.Function):
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return summed(grad.contiguous().clone())[ctx.rows], None
 
@@ -229,7 +230,7 @@ class _Sum(torch.autograd.Function):
         return summed(t.clone())
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return summed(grad.contiguous().clone())
 

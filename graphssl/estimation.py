@@ -77,7 +77,8 @@ class MINE(nn.Module):
                 old = self.log_sum + self.log_sum.new_tensor(self.momentum).log()
                 self.log_sum.copy_(torch.logaddexp(old, new + math.log1p(-self.momentum)))
                 self.steps += 1
-        return mine(positive, negative, self.log_average.to(positive.device))
+        average = self.log_average.to(positive.device) if self.training or self.steps else negative.new_zeros(())  # none yet: as NWJ
+        return mine(positive, negative, average)
 
 
 class Critic(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from graphssl.saving import open_estimator, save_estimator
 from graphssl.training import train
 
 TABLE = "the user's own table, nearest rows joined"
+SCALED = "the user's own; "  # columns that as_dataset has scaled already
 SEEDS = 2**31 - 1  # drawn where random_state is no number
 
 
@@ -81,7 +83,7 @@ class GraphSSL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         (34, 8)
 
     Deviation:
-        Features are rescaled, where the recipe says so, by the statistics of the graph they are in, as on the command, also in ``transform``.
+        Where the recipe rescales features, it is by the statistics of the graph they are in, as on the command, also in ``transform``.
     """
 
     def __init__(
@@ -234,6 +236,8 @@ class GraphSSL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         if data.source == TABLE:  # columns of any scale
             given = {"features": "standardize", **given}
+        elif data.source.startswith(SCALED):
+            given = {"features": "none", **given}
         return changed(recipe, given)
 
     def _dataset(self, X: Any, *, fitted: bool = False) -> Dataset:
@@ -256,7 +260,7 @@ class GraphSSL(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             raise ValueError(f"X must name nodes of graph=, [n] or [n, 1], got {type(X).__name__} {getattr(X, 'shape', '')}")
         names = values.tolist() if isinstance(values, np.ndarray) else [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values]
         place = {name: row for row, name in enumerate(range(self.n_rows_) if self.ids_ is None else self.ids_)}
-        odd = [name for name in names if name not in place]
+        odd = [name for name in names if not isinstance(name, Hashable) or name not in place]
         if odd:
             raise ValueError(f"X names {odd[0]!r}{f' and {len(odd) - 1} more' if len(odd) > 1 else ''}, and the graph has no such node")
         return np.array([place[name] for name in names], dtype=np.int64)

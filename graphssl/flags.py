@@ -13,26 +13,37 @@ from graphssl.naming import nearest
 
 
 class TableOptions(BaseModel):
-    """Options of a user's own table of molecules, and of large downloads."""
+    """Options of a user's own table of molecules or graph, and of large downloads."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     smiles: str | None = None
     """Of a table of molecules: the column of SMILES (else found by its name)."""
     targets: tuple[str, ...] | None = None
-    """Of a table of molecules: the columns to predict (else all that are numbers)."""
+    """Of a table of molecules: the columns to predict (else all that are numbers); of a graph: the column or attribute of labels."""
     split: str | None = None
-    """Of a table of molecules: scaffold (the default), random, stratified, or the column that says train, valid or test."""
+    """Of a table of molecules: scaffold (the default), random, stratified; of it and of a graph: the column of train, valid and test."""
     invalid: Literal["skip", "refuse", "relax"] | None = None
     """Of a table of molecules: leave SMILES that cannot be read out (the default), stop at them, or read them leniently."""
+    ends: tuple[str, str] | None = None
+    """Of a table of edges: the columns where an edge starts and ends (else found by their names)."""
+    edge_weight: str | None = None
+    """Of one's own graph: the column or attribute of edge weights (else one that is called weight)."""
+    directed: bool | None = None
+    """Of one's own graph: keep directions (else as its file says; a table of edges has none)."""
+    attributes: tuple[str, ...] | None = None
+    """Of one's own graph: the columns or attributes of nodes that become features (else all that can)."""
+    structure: Literal["degree", "laplacian", "random-walk", "constant"] | None = None
+    """Of one's own graph: what nodes carry where they bring no features (degree by default), or besides."""
     yes: bool = False
     """Go ahead with a download above 1 GB."""
 
 
 def table_options(flags: Any) -> dict[str, Any]:
-    """What was said of a table of molecules, and of large downloads, as options of :func:`graphssl.load`."""
+    """What was said of a user's own table or graph, and of large downloads, as options of :func:`graphssl.load`."""
     given = {name: getattr(flags, name) for name in TableOptions.model_fields}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
+    said = {name: value for name, value in given.items() if value or (name == "directed" and value is not None)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
 
 def flag_class(own: type[Any], *models: BaseModel, doc: str, hidden: tuple[str, ...] = ()) -> type[Any]:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from graphssl.dense import STEEP, below_zero
+from graphssl.differentiation import once_differentiable
 
 
 def fits(h: Tensor, norm: nn.Module) -> bool:
@@ -45,7 +45,7 @@ class _Cosine(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         u, v, a, b, out = ctx.saved_tensors
         across = (grad / a / b)[:, None]
@@ -66,7 +66,7 @@ class _NormAct(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, z, weight, slope, mean, scale = ctx.saved_tensors  # the sign of z is that of what was normalised, also after the slope
         g = torch.ops.aten.leaky_relu_backward(grad, z, ctx.a, False)

@@ -13,6 +13,7 @@ Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]  # of parameters a
 Product = Callable[[Tensor], Tensor]  # of a flat vector with a symmetric matrix
 Method = Literal["neumann", "cg", "identity"]
 Products = Literal["autograd", "differences"]
+TWICE = "the inner loss cannot be differentiated twice (once_differentiable): take products='differences'"
 
 
 def hypergradient(
@@ -122,9 +123,7 @@ def descend(loss: Loss, params: Sequence[Tensor], hyper: Sequence[Tensor], *, st
     """``params`` after ``steps`` of gradient descent, as a function of where they were, of ``hyper`` and of all that the loss reads."""
     w = list(params)
     for step in range(steps):
-        grads = torch.autograd.grad(loss(w, hyper), w, create_graph=True)
-        if step == 0:
-            _differentiable(grads)
+        grads = _to_differentiate(loss(w, hyper), w) if step == 0 else torch.autograd.grad(loss(w, hyper), w, create_graph=True)
         w = [p - lr * g for p, g in zip(w, grads, strict=True)]
     return w
 
@@ -158,8 +157,7 @@ def _cg(hessian: Product, g: Tensor, steps: int, lr: float) -> Tensor:
 
 def _by_autograd(loss: Loss, w: list[Tensor], hyper: Sequence[Tensor]) -> Product:
     """Products of the second derivatives of the loss in ``w``, and in ``w`` and ``hyper``, with a vector, one after the other."""
-    first = torch.autograd.grad(loss(w, hyper), w, create_graph=True, allow_unused=True)
-    _differentiable(first)
+    first = _to_differentiate(loss(w, hyper), w, allow_unused=True)
     live = [k for k, grad in enumerate(first) if grad is not None and grad.requires_grad]
 
     def product(v: Tensor) -> Tensor:
@@ -186,21 +184,28 @@ def _by_differences(loss: Loss, w: list[Tensor], hyper: Sequence[Tensor]) -> Pro
     return product
 
 
-def _differentiable(grads: Sequence[Tensor | None]) -> None:
-    """Refuses gradients of which a part cannot be differentiated again, and would be taken for a constant without a word.
+def _to_differentiate(value: Tensor, w: Sequence[Tensor], *, allow_unused: bool = False) -> tuple[Tensor, ...]:
+    """Gradients that can be differentiated again.
 
     Raises:
-        RuntimeError: there is such a part.
+        RuntimeError: a part of them cannot, and would be taken for a constant without a word.
     """
+    try:
+        grads = torch.autograd.grad(value, w, create_graph=True, allow_unused=allow_unused)
+    except RuntimeError as error:
+        if "once_differentiable" not in str(error):
+            raise
+        raise RuntimeError(TWICE) from error
     todo, seen = [g.grad_fn for g in grads if g is not None], set()
     while todo:
         node = todo.pop()
         if node is None or node in seen:
             continue
-        if node.name().endswith("::Error"):
-            raise RuntimeError("the inner loss cannot be differentiated twice (once_differentiable): take products='differences'")
+        if node.name().endswith("::Error"):  # torch's own decorator
+            raise RuntimeError(TWICE)
         seen.add(node)
         todo += [other for other, _ in node.next_functions]
+    return grads
 
 
 def _flat_grad(value: Tensor, inputs: Sequence[Tensor], *, keep: bool = False) -> Tensor:

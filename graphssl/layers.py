@@ -8,11 +8,11 @@ from typing import Any, Literal, Protocol, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
 from graphssl.adjacency import CSR, Pattern, full, matmul, max_neighbours, membership, segment_softmax, weighted_sum
 from graphssl.dense import affine, below_zero, shifted
+from graphssl.differentiation import once_differentiable
 from graphssl.graph import Graph
 
 JK = Literal["last", "cat", "max", "lstm"]
@@ -48,7 +48,7 @@ class _PReLU(torch.autograd.Function):
         return F.leaky_relu(x, ctx.slope)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         (x,) = ctx.saved_tensors
         below = below_zero(x, grad, ctx.dtype)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
+import signal
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from itertools import islice
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ from graphssl.runs import read_json
 RECORD = "record.json"
 CONFIDENCE, DRAWS = 0.95, 10_000
 AT_LEAST = 0.5  # points that a score may lie below the published one, where its published deviation is smaller
+ENDING = 5.0  # seconds that processes have to end by themselves before they are asked to
 SUMMED = ("mean", "std_splits", "std_seeds")
 
 Found = tuple[dict[str, Any], dict[str, Any]]  # score.json and run.json of one seed
@@ -70,11 +75,8 @@ def reproduce(
                 _one(target, out, seed, root, known, watcher)
                 told(_line(target, out, seed))
         else:
-            with ProcessPoolExecutor(min(jobs, len(left)), mp_context=get_context("spawn"), initializer=_share, initargs=(jobs,)) as pool:
-                running = {pool.submit(_one, target, out, seed, root, known): seed for seed in left}
-                for done in as_completed(running):
-                    done.result()
-                    told(_line(target, out, running[done]))
+            for seed in _together(target, out, left, root, known, jobs):
+                told(_line(target, out, seed))
         return write_record(target, out)
 
 
@@ -230,10 +232,41 @@ def _one(target: Target, out: Path, seed: int, root: str | None, known: dict[str
         raise KeyboardInterrupt
 
 
-def _share(jobs: int) -> None:
+def _together(target: Target, out: Path, left: Sequence[int], root: str | None, known: dict[str, Score], jobs: int) -> Iterator[int]:
+    """Seeds as they get done, each in a process; where one fails or all are stopped, no other begins, and those under way save and end."""
+    others = set(active_children())
+    with ProcessPoolExecutor(min(jobs, len(left)), mp_context=get_context("spawn"), initializer=_begin, initargs=(jobs,)) as pool:
+        todo, running = iter(left), dict[Future[None], int]()
+        try:
+            while True:
+                for seed in islice(todo, jobs - len(running)):  # what a pool is given ahead of time it would begin, stopped or not
+                    running[pool.submit(_one_of_several, target, out, seed, root, known)] = seed
+                if not running:
+                    return
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    done.result()
+                    yield running.pop(done)
+        except BaseException:
+            if wait(running, timeout=ENDING).not_done:  # Ctrl-C reaches them too, and a second signal strikes at once
+                for process in set(active_children()) - others:
+                    with suppress(ProcessLookupError, TypeError):
+                        os.kill(process.pid, signal.SIGINT)  # type: ignore[arg-type]
+            raise
+
+
+def _begin(jobs: int) -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between seeds the parent alone is stopped
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+
+
+def _one_of_several(*args: Any) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _one(*args)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _beside(target: Target, out: Path, root: str | None, watcher: Watcher | None) -> dict[str, Score]:
@@ -283,13 +316,21 @@ def _held(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def deadline(seconds: float) -> Callable[[], bool]:
-    """Ask this process to stop, as Ctrl-C does, after so many seconds; gives a function that says whether it was asked."""
-    import _thread
-    import threading
+@contextmanager
+def deadline(seconds: float) -> Iterator[Callable[[], bool]]:
+    """Inside, this process is asked to stop, as by Ctrl-C, after so many seconds; gives a function that says whether it was asked."""
+    end, main = time.monotonic() + seconds, threading.main_thread()
 
-    end = time.monotonic() + seconds
-    timer = threading.Timer(seconds, _thread.interrupt_main)
+    def stop() -> None:
+        if hasattr(signal, "pthread_kill") and main.ident is not None:
+            signal.pthread_kill(main.ident, signal.SIGINT)  # wakes it too where it waits for other processes
+        else:
+            _thread.interrupt_main()
+
+    timer = threading.Timer(seconds, stop)
     timer.daemon = True
     timer.start()
-    return lambda: time.monotonic() >= end
+    try:
+        yield lambda: time.monotonic() >= end
+    finally:
+        timer.cancel()

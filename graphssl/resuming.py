@@ -172,7 +172,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked the run to end, and it did so between two steps; ``code`` is the command's exit code."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
+        super().__init__(number)  # without it no other process could read it
         self.number, self.code = number, 128 + number
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,7 +75,8 @@ def open_estimator(cls: type[T], path: Path) -> T:
     found = load_run(path)
     record = found.record.get("estimator", {})
     params = {name: tuple(value) if isinstance(value, list) else value for name, value in record.get("params", {}).items()}
-    model = cls(**(params or {"method": found.method, "random_state": found.seed}))
+    make: Callable[..., T] = cls
+    model = make(**(params or {"method": found.method, "random_state": found.seed}))
     folder = path / f"seed-{found.seed}"
     model.method_, model.recipe_, model.seed_ = found.method, found.recipe, found.seed
     model.encoder_, model.encoder_config_ = found.encoder, found.record["encoder"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from graphssl.differentiation import once_differentiable
 from graphssl.distributed import same, summed, world
 
 
@@ -60,7 +60,7 @@ class _Normalised(torch.autograd.Function):
         return (normal * weight + bias).to(x.dtype), mean, var, n
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None]:
         normal, weight, scale, n = ctx.saved_tensors
         wide = grad.to(normal.dtype)

@@ -204,6 +204,11 @@ def test_the_average_is_that_of_past_batches() -> None:
     assert torch.equal(again.log_average, before)
 
 
+def test_mine_in_evaluation_before_any_step() -> None:
+    scores = torch.tensor([1.0, 2.0]), torch.tensor([0.0, -1.0])
+    assert torch.equal(MINE().eval()(*scores), dv(*scores))
+
+
 def test_the_average_takes_scores_that_exp_does_not() -> None:
     loss = MINE()
     assert loss(torch.full((4,), 300.0), torch.full((4,), 300.0)).isfinite()

@@ -131,6 +131,23 @@ def test_bad_arguments_are_named(name: str) -> None:
         loss(views()[0], views(N - 1)[1])
 
 
+def test_rescom_counts_the_classes_that_there_are() -> None:
+    u, v = views(2)
+    for y, queue in ((torch.tensor([-1, -1]), None), (torch.tensor([0, -1]), QUEUE)):
+        assert all(part.isfinite().all() for part in value_and_gradients(lambda u, v: rescom(u, v, y=y, queue=queue), u, v))  # noqa: B023
+    with pytest.raises(ValueError, match=r"counts must be \[C\] for all classes of y and queue, of which the last is 2, got 2"):
+        rescom(u, v, y=torch.tensor([0, 1]), queue=QUEUE, counts=torch.tensor([1, 1]))
+
+
+def test_logits_of_paco_are_widened_like_the_rows() -> None:
+    u, v = views()
+    loss = partial(paco, u.float(), v.float(), y=Y, counts=COUNTS)
+    half = LOGITS.bfloat16().requires_grad_()
+    wide = half.detach().float().requires_grad_()
+    slopes = [torch.autograd.grad(loss(logits=logits), logits)[0] for logits in (half, wide)]
+    assert torch.equal(slopes[0], slopes[1].bfloat16())  # one rounding, at the end
+
+
 def test_numbers_out_of_range_are_named() -> None:
     u, v = views()
     with pytest.raises(ValueError, match=r"alpha must be from 0 to 1, got 1\.5"):

@@ -14,6 +14,8 @@ from graphssl import BGRL, GCN, Compose, DropEdges, Graph, MaskFeatures, dense, 
 from graphssl.adjacency import CSR
 from graphssl.fused import cosine, fits, norm_act
 from graphssl.heads import MLP
+from graphssl.layers import PReLU
+from graphssl.losses import info_nce
 
 SLOPES = (0.25, 0.005, 0.0, -0.3, 1.0, 1.5)
 
@@ -70,6 +72,24 @@ def test_gradcheck(a: float) -> None:
         return norm_act(x, norm, s)
 
     assert torch.autograd.gradcheck(of, (drawn(7, 3), drawn(3), drawn(3), slope))
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_second_derivative_is_refused_and_not_dropped() -> None:
+    x, w, slope = drawn(70, 3), torch.randn(3, 4, dtype=torch.float64), torch.full((1,), 0.25, dtype=torch.float64)
+    v = torch.randn(70, 3, dtype=torch.float64)
+    norm = nn.BatchNorm1d(3).double()
+    results = {
+        "_Affine": lambda: dense.affine(x, w, None, slope),
+        "_NormAct": lambda: norm_act(x, norm, slope),
+        "_Cosine": lambda: cosine(x, v),
+        "_PReLU": lambda: PReLU().double()(x),
+        "_LogSums": lambda: info_nce(x, v, chunk=7),
+    }
+    for name, result in results.items():
+        for loss in (result().sum(), result().square().sum()):  # torch's decorator lets both pass, as the second part is a constant then
+            with pytest.raises(RuntimeError, match=f"{name}, which is once_differentiable"):
+                torch.autograd.grad(loss, x, create_graph=True)
 
 
 @pytest.mark.usefixtures("everywhere")

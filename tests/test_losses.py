@@ -286,3 +286,13 @@ def test_chunks_refuse_a_temperature_that_would_underflow() -> None:
     with pytest.raises(ValueError, match=r"tau must be at least 0\.003"):
         info_nce(u, -u, tau=0.001, chunk=4)
     assert info_nce(u, -u, tau=0.001).isfinite()
+
+
+@pytest.mark.parametrize("chunk", [None, 1])
+def test_one_row_may_have_all_its_negatives_in_a_queue(chunk: int | None) -> None:
+    u, v, extra = (torch.randn(n, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (1, 2, 3))
+
+    def loss(u: Tensor, v: Tensor) -> Tensor:
+        return info_nce(u, v, intra=True, decoupled=True, extra=extra, chunk=chunk)
+
+    assert all(part.isfinite().all() for part in value_and_gradients(loss, u, v[:1]))

@@ -10,6 +10,7 @@ from checks import close, value_and_gradients
 from pair_laws import Largest
 from torch import Tensor
 
+from graphssl import losses
 from graphssl.losses.pairwise import mean_where, per_row, unit_rows
 from graphssl.losses.positives import Positives
 
@@ -162,3 +163,15 @@ def test_a_mean_over_rows_that_count() -> None:
     assert mean.item() == 1.5
     assert torch.autograd.grad(mean, values)[0].tolist() == [0.5, 0, 0, 0.5]
     assert float(mean_where(values, torch.zeros(4, dtype=torch.bool))) == 0
+
+
+@pytest.mark.parametrize("name", ["info_nce", "sup_con", "sce"])
+def test_a_gradient_asked_for_inside_autocast_is_that_of_full_precision(name: str) -> None:
+    u, v = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(0))
+    found = []
+    for inside in (False, True):
+        leaf = u.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=inside):
+            getattr(losses, name)(leaf, v, chunk=4).backward()
+        found.append(leaf.grad)
+    assert torch.equal(*found)

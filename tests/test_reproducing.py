@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import statistics
+import threading
+import time
+from contextlib import nullcontext
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +139,35 @@ def test_a_stopped_seed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert reproduce(ROW, out=tmp_path / "row", seeds=(0,))["values"] == whole["values"]
 
 
+def test_stopped_processes_end_and_no_other_seed_begins(tmp_path: Path) -> None:
+    long = replace(ROW, recipe=SMALL.model_copy(update={"epochs": 10**6}))
+    begun = threading.Event()
+
+    def stop() -> None:  # as a budget that is over: of Ctrl-C the processes hear without the parent
+        while len(list((tmp_path / "row").glob(".seed-*.resume"))) < 2 and not begun.wait(0.1):
+            pass
+        time.sleep(0.5)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=stop, daemon=True).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            reproduce(long, out=tmp_path / "row", seeds=range(4), jobs=2)
+    finally:
+        begun.set()
+    assert {path.name for path in (tmp_path / "row").glob("*seed-[23]*")} == set()
+    assert not active_children()
+
+
+def test_a_deadline_wakes_what_waits_and_ends_with_its_block() -> None:
+    with pytest.raises(KeyboardInterrupt), reproducing.deadline(0.2) as over:
+        threading.Event().wait(30)
+    assert over()
+    with reproducing.deadline(0.2) as over:
+        assert not over()
+    time.sleep(0.4)
+
+
 def test_seeds_of_another_recipe_are_refused(tmp_path: Path) -> None:
     reproduce(ROW, out=tmp_path / "row", seeds=(0,))
     other = replace(ROW, recipe=SMALL.model_copy(update={"lr": 0.5}))
@@ -206,6 +240,7 @@ def test_command_runs_a_row_and_the_table(capsys: pytest.CaptureFixture[str], tm
     assert "1 of 1 rows; 0 others have no data on this machine" in told.err
     monkeypatch.setattr(reproducing, "reproduce", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["reproduce", "--all", "--seeds", "3", "--quiet"]) == 130
-    monkeypatch.setattr(reproducing, "deadline", lambda seconds: lambda: True)
+    assert "stopped; what is done stays in reproductions, and the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(reproducing, "deadline", lambda seconds: nullcontext(lambda: True))
     assert main(["reproduce", "--all", "--seeds", "3", "--quiet", "--budget", "1s"]) == 0
     assert "the budget of 1s is over; the same command goes on" in capsys.readouterr().err

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class Dataset:
     source: str = ""  # where it is from, with the licence where one is stated
     parts: tuple[str, ...] | None = None  # of an inductive set, for each graph: "train", "val" or "test"
     level: Literal["node", "graph"] = "node"  # what a row of y is
-    ids: tuple[Hashable, ...] | None = None  # name of each row, where rows have names
+    ids: tuple[Any, ...] | None = None  # name of each row, of any hashable kind, where rows have names
     molecules: bool = False  # graphs are molecules as OGB featurises them, and ids their SMILES
     row_id: Tensor | None = None  # [R] int64 row in the user's file; None: row i is row i
     targets: tuple[str, ...] | None = None  # name of each column of y, where columns have names

@@ -20,13 +20,13 @@ def as_dataset(data: Any, y: Any = None, *, x: Any = None, name: str = "own", se
     - a square SciPy matrix, or a pair ``(x, matrix)``: entry ``[i, j]`` is the weight of the edge from ``i`` to ``j``;
     - pandas: a frame of edges, a pair of frames of edges and of nodes, or ``{"edges": ..., "nodes": ...}``. The ends of an edge are columns
       such as source and target; a node's name is the column (id, node, name, ...) or the index that has all ends of edges;
-    - a file of edges (CSV or Parquet, columns as in pandas), a folder of ``edges.csv`` and ``nodes.csv`` (or Parquet), or a GraphML, GML or
-      GEXF file;
-    - PyG ``Data``, a ``Graph``, a pair ``(x, edge_index)``, an ``.npz`` file; PyG ``HeteroData`` by ``node_type`` and ``relation``: one kind
-      of edges, as a tuple or ``"paper__cites__paper"``, or several in a row that lead back (paper, author, paper); a DGL graph.
+    - a file of edges (CSV or Parquet, columns as in pandas), a folder of ``edges.csv`` and ``nodes.csv`` (or Parquet), or a GraphML, GML
+      or GEXF file;
+    - PyG ``Data``, a ``Graph``, a pair ``(x, edge_index)``, an ``.npz`` file; a DGL graph; PyG ``HeteroData`` by ``node_type`` and
+      ``relation``: one kind of edges, as a tuple or ``"paper__cites__paper"``, or several in a row that lead back (paper, author, paper).
 
-    Columns and attributes: numbers at mean 0 and deviation 1 (0 and 1 and vectors as they are), words one-hot, missing ones zero. Words that
-    differ nearly everywhere look like names and are left out. Edges without a direction stand in both; one that is listed again counts
+    Columns and attributes: numbers at mean 0 and deviation 1 (0 and 1 and vectors as they are), words one-hot, missing ones zero. Words
+    that differ nearly everywhere look like names and are left out. Edges without a direction stand in both; one that is listed again counts
     once, its weights added up. Where nodes bring nothing, they carry a ``structure``, and ``source`` of the Dataset says which.
 
     Many graphs, each of which is a row: a list, a folder of files, or a table of SMILES (:func:`graphssl.load` says more).
@@ -41,7 +41,7 @@ def as_dataset(data: Any, y: Any = None, *, x: Any = None, name: str = "own", se
         choices: ``targets``: column of the labels (by default one called y, label, target or class that holds a few values), or several
             of 0 and 1; ``split``: column of train, valid and test; ``attributes``: which columns become features; ``structure``: degree
             (what featureless nodes carry by default), laplacian, random-walk or constant (:mod:`graphssl.datasets.structure`), besides
-            features where there are some; ``source``, ``target``, ``weight``: columns of edges; ``directed``: keep directions (by default
+            features where there are some; ``ends`` (two) and ``edge_weight``: columns of edges; ``directed``: keep directions (by default
             as the graph says; a table of edges has none); ``node_type`` and ``relation``.
 
     Raises:

@@ -91,7 +91,7 @@ def load(
         raise ValueError(f"y is for graphs in memory; {str(data)!r} comes with its labels")
     if isinstance(data, Path) or (isinstance(data, str) and _is_path(data)):
         path = Path(data).expanduser()
-        if holds_edges(path) and smiles is None or "source" in columns:
+        if (holds_edges(path) and smiles is None) or "ends" in columns:
             _only_for_tudatasets(node_features, path.name)
             return from_files(path, seed=seed, choices=_for_one(columns, path.name))
         if path.is_dir():
@@ -164,7 +164,8 @@ def _is_path(text: str) -> bool:
 def _only_for_tables(columns: dict[str, Any]) -> None:
     if columns:
         raise ValueError(
-            f"{', '.join(columns)}: only a table of molecules ({', '.join(TABLES)}) or one graph of one's own has columns and splits to choose"
+            f"{', '.join(columns)}: only a table of molecules ({', '.join(TABLES)}) or a graph of one's own has columns and splits "
+            "to choose"
         )
 
 
@@ -176,7 +177,7 @@ def _for_one(columns: dict[str, Any], what: str) -> Choices:
     """
     odd = [name for name in columns if name in ("smiles", "invalid")]
     if odd:
-        raise ValueError(f"{', '.join(odd)}: only a table of molecules has SMILES, and {what} is one graph")
+        raise ValueError(f"{', '.join(columns)}: only a table of molecules has {' and '.join(odd)} to choose, and {what} is none")
     return cast(Choices, columns)
 
 
@@ -184,13 +185,14 @@ def _check_molecules(path: Path, columns: dict[str, Any]) -> None:
     """Refuse a table that is neither of molecules nor of edges, and what can only be said of edges."""
     odd = [name for name in columns if name not in ("smiles", "invalid", "targets", "split")]
     if odd:
-        raise ValueError(f"{', '.join(odd)}: {path.name} is read as a table of molecules; source and target name the columns of edges")
+        raise ValueError(f"{', '.join(odd)}: {path.name} is read as a table of molecules; of a table of edges, ends names the two columns")
     names = header(path)
     if names and "smiles" not in columns and looks_like(names) is None:
         raise ValueError(
-            f"{path.name} is a table of molecules or of edges, and its columns do not tell: {', '.join(map(repr, names[:20]))}. "
-            "Say smiles= (the column of SMILES), or source= and target= (the ends of an edge), on the command --smiles and so on; or put "
-            "it into a folder as edges.csv, beside nodes.csv if there are attributes, and give the folder"
+            f"smiles: {path.name} has no column that is called so, and no two that are the ends of an edge; it has "
+            f"{', '.join(map(repr, names[:20]))}. "
+            "Name the column of SMILES (smiles=, or --smiles), or the two ends of an edge (ends=, or --ends); or put the edges into a "
+            "folder as edges.csv, beside nodes.csv if there are attributes, and give the folder"
         )
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from graphssl.datasets.columns import Table, read_table
 from graphssl.datasets.dataset import Dataset
 from graphssl.datasets.edges import EDGE_FILES, NODE_FILES, edge_columns, is_edge_file, is_network, named_so
 from graphssl.datasets.nodes import Choices, Nodes, Values, assembled, is_missing, rows_by_name, tidy
+from graphssl.datasets.own import MASKS
 
 IDS = ("id", "ids", "node", "node_id", "nodeid", "name", "key", "index")  # usual names of the column of nodes' names, the likeliest first
 WHOLE = re.compile(r"-?(0|[1-9]\d*)$")
@@ -25,7 +28,7 @@ def is_one(data: Any) -> bool:
         return len(data) == 2 and (_is_square(data[1]) or all(_is_frame(item) for item in data))
     if isinstance(data, Mapping):
         return "edges" in data and _is_frame(data["edges"])
-    return _is_square(data) or _is_frame(data) or _is_hetero(data) or _is_dgl(data) or _is_networkx(data)
+    return _is_bare(data) or _is_square(data) or _is_frame(data) or _is_hetero(data) or _is_dgl(data) or _is_networkx(data)
 
 
 def from_one(data: Any, y: Any = None, x: Any = None, *, name: str = "own", seed: int = 0, choices: Choices | None = None) -> Dataset:
@@ -43,6 +46,8 @@ def from_one(data: Any, y: Any = None, x: Any = None, *, name: str = "own", seed
         nodes, own = _of_hetero(data, choices)
     elif _is_dgl(data):
         nodes, own = _of_dgl(data)
+    elif _is_bare(data):
+        nodes, own = _of_pyg(data)
     elif _is_networkx(data):
         nodes, own = _of_networkx(data, choices), None
     elif sp.issparse(data):
@@ -92,6 +97,12 @@ def _is_hetero(data: Any) -> bool:
     return hasattr(data, "node_types") and hasattr(data, "edge_types")
 
 
+def _is_bare(data: Any) -> bool:
+    """PyG's ``Data`` of one graph without features."""
+    is_data = hasattr(data, "edge_index") and hasattr(data, "num_nodes") and not isinstance(data, torch.utils.data.Dataset)
+    return is_data and getattr(data, "x", 0) is None and data.edge_index is not None and getattr(data, "batch", None) is None
+
+
 def _is_dgl(data: Any) -> bool:
     return hasattr(data, "ndata") and hasattr(data, "edata") and callable(getattr(data, "edges", None))
 
@@ -110,10 +121,10 @@ def _of_networkx(graph: Any, choices: Choices) -> Nodes:
     names = dict.fromkeys(str(key) for _, attributes in graph.nodes(data=True) for key in attributes)
     found = [{str(key): value for key, value in attributes.items()} for _, attributes in graph.nodes(data=True)]
     columns = {name: tidy([attributes.get(name) for attributes in found]) for name in names}
-    wanted = choices.get("weight") or "weight"
+    wanted = choices.get("edge_weight") or "weight"
     weights = tidy([attributes.get(wanted) for *_, attributes in graph.edges(data=True)])
     directed = graph.is_directed() if choices.get("directed") is None else bool(choices.get("directed"))
-    return Nodes(ids, len(ids), ends, _weights(weights, wanted, asked=choices.get("weight") is not None), directed, columns)
+    return Nodes(ids, len(ids), ends, _weights(weights, wanted, asked=choices.get("edge_weight") is not None), directed, columns)
 
 
 def _of_scipy(matrix: Any, choices: Choices) -> Nodes:
@@ -122,12 +133,20 @@ def _of_scipy(matrix: Any, choices: Choices) -> Nodes:
     return Nodes(None, matrix.shape[0], np.stack([edges.row, edges.col]).astype(np.int64), edges.data.astype(np.float64), directed)
 
 
+def _of_pyg(data: Any) -> tuple[Nodes, Any]:
+    weight = getattr(data, "edge_weight", None)
+    columns = {key: tidy(getattr(data, key)) for key in MASKS if getattr(data, key, None) is not None}
+    ends = np.asarray(data.edge_index).astype(np.int64)
+    count = int(data.num_nodes)
+    return Nodes(None, count, ends, None if weight is None else np.asarray(weight).reshape(-1), True, columns), getattr(data, "y", None)
+
+
 def _of_dgl(graph: Any) -> tuple[Nodes, Any]:
     ends = np.stack([np.asarray(end) for end in graph.edges()])
     x = next((graph.ndata[key] for key in ("feat", "x", "features", "h") if key in graph.ndata), None)
     y = next((graph.ndata[key] for key in ("label", "labels", "y") if key in graph.ndata), None)
     weight = next((np.asarray(graph.edata[key]) for key in ("weight", "w") if key in graph.edata), None)
-    columns = {key: tidy(graph.ndata[key]) for key in ("train_mask", "val_mask", "test_mask") if key in graph.ndata}
+    columns = {key: tidy(graph.ndata[key]) for key in MASKS if key in graph.ndata}
     return Nodes(None, int(graph.num_nodes()), ends, weight, True, columns, x), y
 
 
@@ -146,10 +165,11 @@ def _of_hetero(data: Any, choices: Choices) -> tuple[Nodes, Any]:
         reached.eliminate_zeros()
     edges = reached.tocoo()
     store = data[kind]
-    columns = {key: tidy(store[key]) for key in ("train_mask", "val_mask", "test_mask") if key in store}
+    columns = {key: tidy(store[key]) for key in MASKS if key in store}
     directed = True if choices.get("directed") is None else bool(choices.get("directed"))
     ends = np.stack([edges.row, edges.col]).astype(np.int64)
-    return Nodes(None, sizes[kind], ends, None, directed, columns, store["x"] if "x" in store else None), store["y"] if "y" in store else None
+    x, y = (store[key] if key in store else None for key in ("x", "y"))  # noqa: SIM401 - a store's get finds attributes of other kinds
+    return Nodes(None, sizes[kind], ends, None, directed, columns, x), y
 
 
 def _steps(data: Any, relation: Any, node_type: str | None) -> list[tuple[str, str, str]]:
@@ -167,7 +187,7 @@ def _steps(data: Any, relation: Any, node_type: str | None) -> list[tuple[str, s
     if not names or any(name not in known for name in names):
         raise ValueError(f"relation: {', '.join(name for name in names if name not in known) or 'nothing'} is no relation{told}")
     steps = [known[name] for name in names]
-    if any(a[2] != b[0] for a, b in zip(steps, steps[1:], strict=False)) or steps[0][0] != steps[-1][2]:
+    if any(a[2] != b[0] for a, b in pairwise(steps)) or steps[0][0] != steps[-1][2]:
         raise ValueError(f"relation: each step must start where the one before ends, and the last lead back, got {', '.join(names)}")
     if node_type is not None and node_type != steps[0][0]:
         raise ValueError(f"relation starts at {steps[0][0]}, and node_type is {node_type!r}")
@@ -234,7 +254,7 @@ def _of_frames(data: Any, choices: Choices) -> Nodes:
         edges, nodes = data["edges"], data.get("nodes")
     else:
         edges, nodes = data
-        if choices.get("source") is None and edge_columns([*map(str, edges.columns)]) is None and edge_columns([*map(str, nodes.columns)]):
+        if choices.get("ends") is None and edge_columns([*map(str, edges.columns)]) is None and edge_columns([*map(str, nodes.columns)]):
             edges, nodes = nodes, edges
     return _of_tables(_FrameTable(edges, "the edges"), None if nodes is None else _FrameTable(nodes, "the nodes"), choices)
 
@@ -254,30 +274,30 @@ def _of_tables(edges: Any, nodes: Any, choices: Choices) -> Nodes:
         columns = {name: nodes.column(name) for name in nodes.names if name != key}
     place = rows_by_name(ids)
     pairs = np.array([[place[value] for value in column] for column in ends], dtype=np.int64)
-    wanted = choices.get("weight")
+    wanted = choices.get("edge_weight")
     lower = {name.lower(): name for name in reversed(edges.names) if name not in (first, second)}
     usual = next((lower[name] for name in ("weight", "weights", "w") if name in lower), None)
     if wanted is not None and wanted not in edges.names:
-        raise ValueError(f"weight: {edges.what} has no column {wanted!r}; it has {', '.join(map(repr, edges.names))}")
-    name = wanted or usual
-    weight = None if name is None else _weights(edges.column(name), name, asked=wanted is not None)
+        raise ValueError(f"edge_weight: {edges.what} has no column {wanted!r}; it has {', '.join(map(repr, edges.names))}")
+    column_of = wanted or usual
+    weight = None if column_of is None else _weights(edges.column(column_of), column_of, asked=wanted is not None)
     return Nodes(edges.finished(ids), len(ids), pairs, weight, bool(choices.get("directed")), columns)
 
 
 def _end_columns(edges: Any, choices: Choices) -> tuple[str, str]:
-    given = choices.get("source"), choices.get("target")
-    if (given[0] is None) != (given[1] is None):
-        raise ValueError("source and target: give both columns, or neither")
-    if given[0] is not None and given[1] is not None:
-        for argument, name in zip(("source", "target"), given, strict=True):
+    given = choices.get("ends")
+    if given is not None:
+        if isinstance(given, str) or len(given) != 2:
+            raise ValueError(f"ends must name two columns, where an edge starts and where it ends, got {given!r}")
+        for name in given:
             if name not in edges.names:
-                raise ValueError(f"{argument}: {edges.what} has no column {name!r}; it has {', '.join(map(repr, edges.names))}")
+                raise ValueError(f"ends: {edges.what} has no column {name!r}; it has {', '.join(map(repr, edges.names))}")
         return given[0], given[1]
     found = edge_columns(edges.names)
     if found is None and edges.is_edges and len(edges.names) >= 2:
         return edges.names[0], edges.names[1]
     if found is None:
-        raise ValueError(f"{edges.what}: which columns are the ends of an edge? Give source and target; it has {', '.join(edges.names)}")
+        raise ValueError(f"{edges.what}: which columns hold the ends of an edge? Name two by ends: {', '.join(map(repr, edges.names))}")
     return found
 
 
@@ -295,7 +315,8 @@ def _id_column(nodes: Any, seen: Mapping[Any, None], edges: str) -> tuple[str | 
     rows_by_name(ids)
     lost = [value for value in seen if value not in set(ids)]
     raise ValueError(
-        f"{edges} names {len(lost):,} nodes that are not in the column {name!r} of {nodes.what}, first {lost[0]!r}; its names are as {ids[0]!r}"
+        f"{edges} names {len(lost):,} nodes that are not in the column {name!r} of {nodes.what}, first {lost[0]!r}; "
+        f"its names are as {ids[0]!r}"
     )
 
 
@@ -307,4 +328,3 @@ def _weights(values: Values, name: str, *, asked: bool) -> np.ndarray | None:
     if np.isnan(values).any():
         raise ValueError(f"the weight {name!r} is missing on edge {int(np.flatnonzero(np.isnan(values))[0])}")
     return values
-

@@ -37,9 +37,8 @@ class Choices(TypedDict, total=False):
     split: str | None  # column or attribute of train, valid and test
     attributes: Sequence[str] | None  # columns or attributes that become features; else all that can
     structure: str | None  # degree, laplacian, random-walk or constant: what nodes carry where they bring nothing, or besides
-    source: str | None  # column of a table of edges: where an edge starts
-    target: str | None  # and where it ends
-    weight: str | None  # column or attribute of edge weights; else one that is called weight
+    ends: Sequence[str] | None  # the two columns of a table of edges: where an edge starts, and where it ends
+    edge_weight: str | None  # column or attribute of edge weights; else one that is called weight
     directed: bool | None  # keep directions; else as the graph says, and of a table without
     node_type: str | None  # of a heterogeneous graph: the nodes
     relation: Any  # of a heterogeneous graph: the edges, or several in a row that make one step together
@@ -164,6 +163,10 @@ def is_missing(value: Any, *, words: bool = True) -> bool:
 # ---------------------------------------------------------------------- helpers
 
 
+def _is_matrix(values: Values) -> bool:
+    return isinstance(values, np.ndarray) and values.ndim == 2
+
+
 def _taken(columns: dict[str, Values], name: str | None, argument: str) -> Values | None:
     """The column of that name, which then is no feature."""
     if name is None:
@@ -182,7 +185,7 @@ def _targets(name: str, columns: dict[str, Values], given: str | Sequence[str] |
         column = lower.get(usual)
         if column is None:
             continue
-        known = [v for v in columns[column] if v is not None and v == v] if np.ndim(columns[column]) != 2 else []
+        known = [v for v in columns[column] if v is not None and v == v] if not _is_matrix(columns[column]) else []
         if known and are_few(known):
             logger.info("%s: labels are %r", name, column)
             return {column: columns.pop(column)}
@@ -197,7 +200,7 @@ def _labels(y: Any, targets: dict[str, Values]) -> tuple[Any, tuple[str, ...] | 
             return torch.as_tensor(y), None  # numbers by their type are classes as they stand
         return numbered(tidy(y), "y")
     names = list(targets)
-    if len(names) == 1 and np.ndim(targets[names[0]]) != 2:
+    if len(names) == 1 and not _is_matrix(targets[names[0]]):
         return numbered(targets[names[0]], f"targets: {names[0]!r}")
     columns = [_numbers_of(targets[name], name).reshape(len(targets[name]), -1) for name in names]
     return torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float32)), None
@@ -315,4 +318,5 @@ def _split(name: str, part: Values, y: Tensor) -> Split:
     if bool((codes == 3).any()):
         raise ValueError(f"split: {name!r} must hold train, valid or test, and does not in row {int((codes == 3).nonzero()[0])}")
     labelled = (y >= 0) if y.dim() == 1 else ~y.isnan().any(1)
-    return Split(name, *(((codes == i) & labelled).nonzero().squeeze(1) for i in range(3)))
+    train, val, test = (((codes == i) & labelled).nonzero().squeeze(1) for i in range(3))
+    return Split(name, train, val, test)

@@ -32,7 +32,8 @@ def from_object(data: Any, *, y: Any = None, x: Any = None, name: str = "own", s
 
     Node level: a ``Graph``, a PyG ``Data``, a PyG dataset of one graph, or a pair ``(x, edge_index)``. Labels are ``y``, or else the data's
     own (-1 or NaN: unlabelled), and splits are made from ``train_mask``, ``val_mask`` and ``test_mask`` (``[N]`` or ``[N, K]``). Labels
-    without masks get 20 random 10/10/80 splits; without labels there are none, which is enough to train and embed.
+    without masks get 20 random splits, 10/10/80 or, where these would train on a single class, 40/20/40 in each class; without labels
+    there are none, which is enough to train and embed.
 
     One graph of NetworkX, SciPy, pandas, DGL or PyG's HeteroData: :func:`graphssl.as_dataset` has the rules, and says what ``x`` and
     ``choices`` are.
@@ -213,10 +214,21 @@ def _turned(key: str, array: Tensor, n: int, *, by_row: bool = False) -> Tensor:
     return array
 
 
+def _drawn(y: Tensor, seed: int) -> tuple[Split, ...]:
+    """20 random 10/10/80 splits; of so few labels that some train part would have a single class, 40/20/40 in each class."""
+    splits = random_splits(y, seed=seed)
+    if y.dim() == 2 or all(len(y[split.train].unique()) > 1 for split in splits):  # type: ignore[no-untyped-call]
+        return splits
+    counts = y[y >= 0].bincount()
+    if int((counts > 0).sum()) < 2 or int(counts.max()) < 3:
+        return ()
+    return random_splits(y, train=0.4, val=0.2, seed=seed, stratified=True)
+
+
 def _splits(y: Tensor, masks: Mapping[str, Any], seed: int) -> tuple[Split, ...]:
     rows = labelled_rows(y)
     if not masks:
-        return random_splits(y, seed=seed) if rows.numel() >= 10 else ()
+        return _drawn(y, seed) if rows.numel() >= 10 else ()
     tensors = {key: torch.as_tensor(mask) for key, mask in masks.items()}
     for key, mask in tensors.items():
         if mask.size(0) != y.size(0):

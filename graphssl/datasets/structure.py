@@ -76,7 +76,7 @@ def _positions(adjacency: sp.csr_matrix, degree: np.ndarray) -> np.ndarray:
 def _returns(adjacency: sp.csr_matrix, degree: np.ndarray) -> np.ndarray:
     n = len(degree)
     if n > WALKED_UP_TO:
-        raise ValueError(f"structure 'random-walk' follows the walks from every node, which is for {WALKED_UP_TO:,} nodes, got {n:,}: degree")
+        raise ValueError(f"structure 'random-walk' follows the walks from every node, for {WALKED_UP_TO:,} nodes at most, got {n:,}")
     back = (sp.diags_array(1 / np.maximum(degree, 1)) @ adjacency).T.tocsr()
     found = np.zeros((n, SIZE))
     for first in range(0, n, CHUNK):

@@ -118,7 +118,10 @@ def rescom(
         raise ValueError(f"k_pos and k_neg must be 0 or more, got {k_pos} and {k_neg}")
     z, both = torch.cat(unit_rows(u, v, tau)), torch.cat([y, y])
     keys, of = queued(queue, z, both)
-    counts = torch.bincount(y[y >= 0], minlength=1 + int(torch.cat([of, both]).max())) if counts is None else counts
+    most = max(int(torch.cat([of, both]).max()), 0) + 1 if len(both) else 1
+    counts = torch.bincount(y[y >= 0], minlength=most) if counts is None else counts
+    if len(counts) < most:
+        raise ValueError(f"counts must be [C] for all classes of y and queue, of which the last is {most - 1}, got {len(counts)}")
     same, itself = Positives.views(len(y), y), Positives.diagonal(len(z), device=z.device)
     raised = prior * F.pad(log_prior(counts).to(z), (0, 1)) if prior else z.new_zeros(len(counts) + 1)  # -1, unknown, is the last
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from graphssl.differentiation import once_differentiable
 from graphssl.losses.precision import full_precision
 
 
@@ -180,19 +180,20 @@ class _LogSums(torch.autograd.Function):
         return (total.log() + 1 / tau).to(a.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         a, b, total = ctx.saved_tensors
         x, y = _wide(a, ctx.tau), None if b is None else _wide(b, ctx.tau)
-        w = grad / total / ctx.tau
+        w = grad / total.where(total > 0, torch.inf) / ctx.tau  # a row without keys hands nothing on
         w_row, w_col = (w, w) if y is None else w.split([x.size(0), y.size(0)])
         grad_a, grad_b = torch.zeros_like(x), None if y is None else torch.zeros_like(y)
         other, grad_other = (x, grad_a) if y is None or grad_b is None else (y, grad_b)
-        for rows, cols, e in _blocks(x, y, ctx.tau, ctx.without, ctx.chunk):
-            p = e.mul_(w_row[rows, None] + w_col[cols])  # [chunk, chunk]
-            grad_a[rows].addmm_(p, other[cols])
-            if y is not None or cols != rows:
-                grad_other[cols].addmm_(p.t(), x[rows])
+        with torch.autocast(x.device.type, enabled=False):  # as in the loss, wherever backward is called
+            for rows, cols, e in _blocks(x, y, ctx.tau, ctx.without, ctx.chunk):
+                p = e.mul_(w_row[rows, None] + w_col[cols])  # [chunk, chunk]
+                grad_a[rows].addmm_(p, other[cols])
+                if y is not None or cols != rows:
+                    grad_other[cols].addmm_(p.t(), x[rows])
         return grad_a.to(a.dtype), None if grad_b is None else grad_b.to(a.dtype), None, None, None
 
 

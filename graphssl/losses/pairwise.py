@@ -8,7 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from graphssl.differentiation import once_differentiable
 
 
 def per_row(reduce: Callable[..., Tensor], *pairs: tuple[Tensor, Tensor], chunk: int | None = None) -> Tensor:
@@ -74,12 +75,13 @@ class _PerRow(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         tensors, wanted = ctx.saved_tensors, ctx.needs_input_grad[2:]
         device = tensors[0].device
         grads = {k: torch.zeros_like(tensors[k]) for k, want in enumerate(wanted) if want}
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        whole_precision = torch.autocast(device.type, enabled=False)  # as losses run, wherever backward is called
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad(), whole_precision:
             _set_random_state(device, ctx.random)
             for rows in _slices(grad.size(0), ctx.chunk):
                 leaves = [(x if k % 2 else x[rows]).detach().requires_grad_(wanted[k]) for k, x in enumerate(tensors)]

@@ -17,9 +17,13 @@ def full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @wraps(loss)
     def inner(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        wide = [a.float() if isinstance(a, Tensor) and a.dtype in (torch.float16, torch.bfloat16) else a for a in args]
-        device = next((a.device.type for a in wide if isinstance(a, Tensor)), "cpu")
+        rows, named = [_wide(a) for a in args], {name: _wide(a) for name, a in kwargs.items()}
+        device = next((a.device.type for a in (*rows, *named.values()) if isinstance(a, Tensor)), "cpu")
         with torch.autocast(device, enabled=False):
-            return loss(*wide, **kwargs)  # type: ignore[arg-type]
+            return loss(*rows, **named)  # type: ignore[arg-type]
 
     return inner
+
+
+def _wide(given: object) -> object:
+    return given.float() if isinstance(given, Tensor) and given.dtype in (torch.float16, torch.bfloat16) else given

@@ -43,7 +43,9 @@ def sce(
         >>> sce(u, u) < sce(u, u.roll(1, 0))
         tensor(True)
     """
-    u, v = unit_rows(u, v, min(tau, target_tau))
+    u, v = unit_rows(u, v, tau)
+    if not target_tau > 0:
+        raise ValueError(f"target_tau must be positive, got {target_tau}")
     if not 0 <= lam <= 1:
         raise ValueError(f"lam must be in [0, 1], got {lam}")
     if u.size(0) < 2 and lam < 1:

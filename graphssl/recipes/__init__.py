@@ -176,15 +176,17 @@ def find_method(name: str) -> str:
     return name.lower()
 
 
-def find_recipe(method: str, dataset: str) -> Recipe:
+def find_recipe(method: str, dataset: str, level: str | None = None) -> Recipe:
     """The recipe of a method on a dataset; a sensible default, which says that it is one, where nothing is published.
+
+    ``level`` is that of the user's own file, where it does not tell.
 
     Example:
         >>> find_recipe("dgi", "cora").channels, find_recipe("dgi", "actor").source
         ((512,), 'default: the Planetoid recipe of PetarV-/DGI')
     """
     method = find_method(method)
-    level = level_of(dataset)
+    given, level = level, level or level_of(dataset)
     if level not in levels(method):
         allowed = [name for name in DEFAULTS if level in levels(name)]
         raise ValueError(
@@ -198,6 +200,8 @@ def find_recipe(method: str, dataset: str) -> Recipe:
         return _graph_default(method, dataset, name)
     if not name and (large := _one_large_graph(Path(dataset))) is not None:
         return _for_size(method, *large)
+    if not name and (given is not None or holds_edges(Path(dataset))):  # columns that as_dataset scales
+        return DEFAULTS[method].model_copy(update={"protocol": "fixed", "features": "none"})
     drawn = name and DATASETS[name].splits.startswith("20 random")
     return DEFAULTS[method].model_copy(update={"protocol": "random-10-10-80" if drawn else "fixed"})
 
