@@ -303,7 +303,9 @@ def test_other_partners_raise_sce_where_partners_count() -> None:
         assert float(sce(u, u, lam=0.5)) < float(sce(u, u.roll(shift, 0), lam=0.5))
 
 
-@pytest.mark.parametrize(("options", "words"), [({"lam": 1.1}, r"lam must be in \[0, 1\]"), ({"target_tau": 0.0}, "target_tau must be positive, got 0")])
+@pytest.mark.parametrize(
+    ("options", "words"), [({"lam": 1.1}, r"lam must be in \[0, 1\]"), ({"target_tau": 0.0}, "target_tau must be positive, got 0")]
+)
 def test_bad_arguments_of_sce(options: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         sce(*views(), **options)  # type: ignore[arg-type]

@@ -414,6 +414,33 @@ def test_what_ogb_processed_is_used_as_it_is(name: str, tmp_path: Path) -> None:
     assert load(folder / "processed").fingerprint == data.fingerprint
 
 
+def test_classes_that_others_allow_are_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, real, seen = processed("ogbn-arxiv", tmp_path / "ogb"), torch.load, []
+    monkeypatch.setattr(torch, "load", lambda *a, **k: seen.extend(torch.serialization.get_safe_globals()) or real(*a, **k))
+    before = torch.serialization.get_safe_globals()
+    assert Data in before  # PyG allows it, under the name that stands in the file: one of two of a name would be taken, by its hash
+    load(folder)
+    assert seen
+    assert Data not in seen
+    assert set(torch.serialization.get_safe_globals()) == set(before)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"edge_index": torch.tensor([[0.5], [1.0]])}, "edge_index must hold whole numbers, got float32"),
+        ({"x": torch.ones(N, 2, dtype=torch.complex64)}, "x must hold real numbers, got complex64"),
+        ({"x": torch.ones(N, 2).to_sparse()}, "x must be a tensor, got torch.sparse_coo"),
+    ],
+)
+def test_numbers_of_another_kind_are_refused(changed: dict[str, torch.Tensor], told: str, tmp_path: Path) -> None:
+    folder = processed("ogbn-arxiv", tmp_path / "ogb")
+    given = {"edge_index": torch.tensor([[0], [1]]), "x": torch.ones(N, 2), "y": torch.zeros(N, 1), **changed}
+    torch.save((Data(**given), None), folder / "processed/geometric_data_processed.pt")
+    with pytest.raises(ValueError, match=told):
+        load(folder)
+
+
 def test_nothing_that_ogb_processed_is_run(tmp_path: Path) -> None:
     folder = processed("ogbn-arxiv", tmp_path / "ogb")
     file = folder / "processed/geometric_data_processed.pt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ class Saved:
             self.num_nodes = int(values.get("num_nodes") or len(self.y))
             if self.edge_index.ndim != 2 or len(self.edge_index) != 2:
                 raise ValueError(f"edge_index must be [2, E], got the shape {self.edge_index.shape}")
+            for what, array, kinds in (("edge_index", self.edge_index, "iu"), (name, self._features, "fiub")):
+                if array.dtype.kind not in kinds:
+                    raise ValueError(f"{what} must hold {'whole' if kinds == 'iu' else 'real'} numbers, got {array.dtype}")
             own = self.num_edges if self.by_edge else self.num_nodes
             for what, value, rows in (("y", self.y, self.num_nodes), (name, self._features, own)):
                 if value.ndim != 2 or len(value) != rows:
@@ -90,7 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
             known: list[Any] = [(_Plain, name) for name in CLASSES]
             scalar = np.int64(0).__reduce__()[0]  # papers100M counts its nodes in one
             known += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")] + [np.dtype, type(np.dtype(np.int64))]
-            with torch.serialization.safe_globals(known):
+            with _only(known):
                 found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -107,6 +111,21 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError("holds no graph")
         return values
+
+
+@contextmanager
+def _only(known: list[Any]) -> Iterator[None]:
+    """Inside, torch unpickles these and its own tensors; PyG allows its classes for all files when it is imported, under the same names."""
+    from torch import serialization
+
+    before = serialization.get_safe_globals()
+    serialization.clear_safe_globals()
+    try:
+        serialization.add_safe_globals(known)
+        yield
+    finally:
+        serialization.clear_safe_globals()
+        serialization.add_safe_globals(before)
 
 
 def _one_kind(values: dict[str, Any], relation: str | None) -> tuple[str | None, dict[str, Any]]:
@@ -133,5 +152,5 @@ def _array(values: dict[str, Any], name: str) -> np.ndarray:
 
     value = values.get(name)
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
-        raise ValueError(f"{name} must be a tensor, got {type(value).__name__}")
+        raise ValueError(f"{name} must be a tensor, got {type(value).__name__ if not isinstance(value, torch.Tensor) else value.layout}")
     return value.detach().numpy()
