@@ -50,8 +50,9 @@ def compare(records: Sequence[dict[str, Any]], names: Sequence[str] | None = Non
 
     Where the protocol draws splits, each method's mean over its seeds is paired with the others' on each split, in the corrected resampled
     t-test (Nadeau and Bengio, 2003), since splits of one dataset overlap: the variance of the mean is ``(1 / K + n_test / n_train)`` times
-    that of the differences. Where the splits are part of the dataset they are no sample of anything: Welch's t-test over seeds, of which
-    each method needs two. All p-values are corrected together by Holm's method (1979).
+    that of the differences. Where the splits are part of the dataset they are no sample of anything, and where a split has so many rows a
+    class the shares are not known: there it is Welch's t-test over seeds, of which each method needs two. All p-values are corrected
+    together by Holm's method (1979).
 
     Args:
         records: ``score.json`` of run folders, or ``record.json`` of reproductions.
@@ -80,7 +81,7 @@ def compare(records: Sequence[dict[str, Any]], names: Sequence[str] | None = Non
     test = (
         f"corrected resampled t-test over {tables[0].shape[1]} splits (test rows {ratio:.3g} times train rows), means over seeds"
         if ratio is not None
-        else "Welch's t-test over seeds, on the dataset's own splits"
+        else "Welch's t-test over seeds, means over splits"
     )
     about = {key: records[0][key] for key in SAME}
     means = tuple(float(t.mean()) for t in tables)
@@ -159,7 +160,7 @@ def _unpaired(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float, float]
     """The same of Welch's test over seeds."""
     x, y = a.mean(1), b.mean(1)
     if min(len(x), len(y)) < 2:
-        raise ValueError(f"runs: on the dataset's own splits each needs at least two seeds, got {len(x)} and {len(y)}")
+        raise ValueError(f"runs: where seeds are compared, each run needs at least two, got {len(x)} and {len(y)}")
     u, v = x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)
     freedom = (u + v) ** 2 / (u**2 / (len(x) - 1) + v**2 / (len(y) - 1)) if u + v > 0 else len(x) + len(y) - 2
     return _student(float(x.mean() - y.mean()), math.sqrt(u + v), float(freedom))

@@ -42,8 +42,8 @@ def fits(x: Tensor, weight: Tensor) -> bool:
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """``x @ weight``, without a gradient of its own."""
-    return _affine(x, weight, None, None)
+    """``x @ weight``, without a gradient of its own, on any device."""
+    return _affine(x, weight, None, None) if x.device.type == "cpu" else x @ weight
 
 
 def blocks(n: int, width: int) -> Iterator[slice]:
@@ -66,6 +66,8 @@ def below_zero(h: Tensor, grad: Tensor, dtype: torch.dtype) -> Tensor:
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None, slope: float | None) -> Tensor:
     if _by_onednn(x.dtype):
         act: tuple[str, list[float]] = ("none", []) if slope is None else ("leaky_relu", [slope])
+        if 0 in weight.stride():  # the gradient of a sum: oneDNN takes a thousand times as long over numbers that stand once
+            weight = weight.contiguous()
         return torch.ops.mkldnn._linear_pointwise(x, weight.t(), bias, *act, "")  # type: ignore[no-any-return]
     h = x @ weight if bias is None else torch.addmm(bias, x, weight)
     return h if slope is None else F.leaky_relu_(h, slope)

@@ -70,13 +70,10 @@ def reproduce(
     with _held(out):
         left = [seed for seed in seeds if finished(target, out, seed) is None]
         known = _beside(target, out, root, watcher) if left else {}
-        if jobs == 1 or len(left) < 2:
-            for seed in left:
-                _one(target, out, seed, root, known, watcher)
-                told(_line(target, out, seed))
-        else:
-            for seed in _together(target, out, left, root, known, jobs):
-                told(_line(target, out, seed))
+        alone = min(jobs, len(left)) < 2
+        for seed in _in_turn(target, out, left, root, known, watcher) if alone else _together(target, out, left, root, known, jobs):
+            told(_line(target, out, seed))
+            write_record(target, out)  # at once, as the next seed may be stopped
         return write_record(target, out)
 
 
@@ -214,6 +211,15 @@ def _cost(target: Target, folder: Path, size: int) -> float:
 
 
 # ---------------------------------------------------------------------- one seed
+
+
+def _in_turn(
+    target: Target, out: Path, seeds: Sequence[int], root: str | None, known: dict[str, Score], watcher: Watcher | None
+) -> Iterator[int]:
+    """Run seeds in this process; gives each when it is done."""
+    for seed in seeds:
+        _one(target, out, seed, root, known, watcher)
+        yield seed
 
 
 def _one(target: Target, out: Path, seed: int, root: str | None, known: dict[str, Score], watcher: Watcher | None = None) -> None:

@@ -159,7 +159,7 @@ def _answers(
 ) -> Iterator[Tensor]:
     answer = _reader(model)
     for k in range(times):
-        with _disturbed(model, blocks, by, strength), seeded(seed + k):
+        with _disturbed(model, blocks, by, strength), seeded(seed * times + k):
             told = answer(g if view is None or not (strength or not isinstance(by, str)) else view(g))
         yield told.double().cpu()
 

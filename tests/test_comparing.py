@@ -45,7 +45,7 @@ def test_own_splits_are_compared_over_seeds_as_welch_does() -> None:
     assert pair.p == pytest.approx(theirs.pvalue)
     interval = theirs.confidence_interval()
     assert (pair.low, pair.high) == pytest.approx((interval.low, interval.high))
-    with pytest.raises(ValueError, match="each needs at least two seeds, got 4 and 1"):
+    with pytest.raises(ValueError, match="each run needs at least two, got 4 and 1"):
         compare([record(a[:1], protocol="planetoid-public"), record(b, "b", protocol="planetoid-public")])
 
 

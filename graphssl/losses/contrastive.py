@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from graphssl.dense import product
 from graphssl.differentiation import once_differentiable
 from graphssl.losses.precision import full_precision
 
@@ -191,9 +192,9 @@ class _LogSums(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):  # as in the loss, wherever backward is called
             for rows, cols, e in _blocks(x, y, ctx.tau, ctx.without, ctx.chunk):
                 p = e.mul_(w_row[rows, None] + w_col[cols])  # [chunk, chunk]
-                grad_a[rows].addmm_(p, other[cols])
+                grad_a[rows] += product(p, other[cols])
                 if y is not None or cols != rows:
-                    grad_other[cols].addmm_(p.t(), x[rows])
+                    grad_other[cols] += product(x[rows].t(), p).t()  # the narrower of the two is turned
         return grad_a.to(a.dtype), None if grad_b is None else grad_b.to(a.dtype), None, None, None
 
 
@@ -207,7 +208,7 @@ def _blocks(x: Tensor, y: Tensor | None, tau: float, without: tuple[int, ...], c
     for i in range(0, x.size(0), chunk):
         left = x[i : i + chunk] / tau
         for j in range(i if y is None else 0, other.size(0), chunk):
-            e = (left @ other[j : j + chunk].t()).sub_(1 / tau).exp_()
+            e = product(left, other[j : j + chunk].t()).sub_(1 / tau).exp_()
             for offset in without:
                 if -e.size(0) < offset + i - j < e.size(1):
                     e.diagonal(offset + i - j).zero_()

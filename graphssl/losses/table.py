@@ -146,6 +146,8 @@ def of_labels(name: str) -> str:
         'sup-con'
     """
     name = name.lower().replace("_", "-")
+    if name in LOSSES and LOSSES[name].takes == "views":
+        raise ValueError(f"loss {name} takes no labels: graphssl train grace takes it")
     if name not in LOSSES or LOSSES[name].takes != "labels":
         raise nearest("loss with labels", name, sorted(known for known, line in LOSSES.items() if line.takes == "labels"))
     return name
