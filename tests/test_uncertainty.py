@@ -69,7 +69,7 @@ def test_the_variance_is_that_of_the_answers() -> None:
     encoder, g = net().eval(), graphs.undirected()
     answers = []
     for k in range(6):
-        with seeded(3 + k), torch.no_grad():
+        with seeded(3 * 6 + k), torch.no_grad():
             answers.append(encoder(DropEdges(0.3)(g)))
     expected = torch.stack(answers).double().var(0).sum(1)
     close(uncertainty(encoder, g, by="transformation", strength=0.3, times=6, seed=3), expected, 1e-5)
