@@ -324,8 +324,13 @@ def _held(out: Path) -> Iterator[None]:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[Callable[[], bool]]:
-    """Inside, this process is asked to stop, as by Ctrl-C, after so many seconds; gives a function that says whether it was asked."""
+    """Inside, this process is asked to stop, as by Ctrl-C, after so many seconds; gives a function that says whether it was asked.
+
+    It is heard where Ctrl-C is not, as in what a shell script runs in the background.
+    """
     end, main = time.monotonic() + seconds, threading.main_thread()
+    heard = threading.current_thread() is main
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if heard else None
 
     def stop() -> None:
         if hasattr(signal, "pthread_kill") and main.ident is not None:
@@ -340,3 +345,5 @@ def deadline(seconds: float) -> Iterator[Callable[[], bool]]:
         yield lambda: time.monotonic() >= end
     finally:
         timer.cancel()
+        if heard:
+            signal.signal(signal.SIGINT, before)

@@ -7,6 +7,7 @@ import signal
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from multiprocessing import active_children
@@ -139,6 +140,15 @@ def test_a_stopped_seed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert reproduce(ROW, out=tmp_path / "row", seeds=(0,))["values"] == whole["values"]
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, which processes that run tests side by side do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_stopped_processes_end_and_no_other_seed_begins(tmp_path: Path) -> None:
     long = replace(ROW, recipe=SMALL.model_copy(update={"epochs": 10**6}))
     begun = threading.Event()
@@ -160,6 +170,15 @@ def test_stopped_processes_end_and_no_other_seed_begins(tmp_path: Path) -> None:
 
 
 def test_a_deadline_wakes_what_waits_and_ends_with_its_block() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script
+    try:
+        _deadlines()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _deadlines() -> None:
     with pytest.raises(KeyboardInterrupt), reproducing.deadline(0.2) as over:
         threading.Event().wait(30)
     assert over()
