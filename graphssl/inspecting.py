@@ -19,7 +19,7 @@ def described(data: Dataset) -> dict[str, Any]:
         >>> from graphssl.datasets import load
         >>> found = described(load("karate"))
         >>> found["edges"], found["labels"]
-        ('156, undirected', {'0': 13, '1': 11, '2': 7, '3': 3})
+        ('156, undirected', {'0': 13, '1': 12, '2': 4, '3': 5})
     """
     sizes = [graph.num_nodes for graph in data.graphs]
     degrees = torch.cat([graph.pattern.counts for graph in data.graphs])

@@ -97,7 +97,7 @@ def from_npz(path: str | Path, *, seed: int = 0) -> Dataset:
         >>> file = Path(tempfile.mkdtemp()) / "mine.npz"
         >>> np.savez(file, x=np.eye(20), edge_index=np.array([[0, 1], [1, 0]]), y=np.arange(20) % 2)
         >>> from_npz(file).summary()
-        'mine: 20 nodes, 2 edges, 20 features, 2 classes, accuracy, transductive, random-10-10-80-0 and 19 more'
+        'mine: 20 nodes, 2 edges, 20 features, 2 classes, accuracy, transductive, random-40-20-40-0 and 19 more'
     """
     path = Path(path).expanduser()
     if not path.is_file():

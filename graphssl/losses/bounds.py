@@ -23,6 +23,7 @@ def dv(positive: Tensor, negative: Tensor) -> Tensor:
         negative: scores of any shape, of pairs drawn apart.
 
     Example:
+        >>> import torch
         >>> dv(torch.full((5,), 3.0), torch.full((4,), 3.0)).item()  # knows nothing, whatever the level
         0.0
     """
@@ -43,6 +44,7 @@ def mine(positive: Tensor, negative: Tensor, log_average: Tensor) -> Tensor:
         log_average: logarithm of the average of ``mean exp(negative)``, a scalar, without gradient.
 
     Example:
+        >>> import torch
         >>> positive, negative = torch.tensor([1.0, 2.0]), torch.tensor([0.0, -1.0])
         >>> torch.equal(mine(positive, negative, torch.tensor(0.5)), dv(positive, negative))
         True
@@ -64,6 +66,7 @@ def nwj(positive: Tensor, negative: Tensor) -> Tensor:
         negative: scores of any shape, of pairs drawn apart.
 
     Example:
+        >>> import torch
         >>> nwj(torch.ones(5), torch.ones(4)).item()
         0.0
     """
@@ -83,6 +86,7 @@ def info_nce_bound(scores: Tensor) -> Tensor:
         ValueError: scores of another shape.
 
     Example:
+        >>> import torch
         >>> info_nce_bound(torch.zeros(8, 8)).item()
         0.0
         >>> round(-info_nce_bound(100 * torch.eye(8)).item(), 4)  # log 8
@@ -108,6 +112,7 @@ def smile(positive: Tensor, negative: Tensor, *, clip: float = 5.0) -> Tensor:
         ValueError: ``clip`` not positive.
 
     Example:
+        >>> import torch
         >>> positive, negative = torch.tensor([4.0, 3.0]), torch.tensor([-1.0, 1.0])
         >>> torch.equal(smile(positive, negative, clip=2.0), dv(positive, negative))
         True
@@ -125,6 +130,7 @@ def diagonal_and_rest(scores: Tensor) -> tuple[Tensor, Tensor]:
         ValueError: scores of another shape, or of one row, which leaves no others.
 
     Example:
+        >>> import torch
         >>> positive, negative = diagonal_and_rest(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
         >>> positive.tolist(), negative.tolist()
         ([1.0, 4.0], [2.0, 3.0])
