@@ -481,7 +481,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
         (
             "trian bgrl cora",
             "graphssl: unknown command 'trian' (did you mean 'train'?); known: "
-            "train, evaluate, embed, finetune, semi, predict, tune, data, list, show",
+            "train, evaluate, embed, finetune, semi, distill, predict, tune, data, neighbors, classify, reproduce, compare, list, show",
         ),
         ("train bgl karate", "graphssl: unknown method 'bgl' (did you mean 'bgrl'?); known: adgcl, attribute-masking, bgrl, "),
         ("train bgrl karat", "graphssl: unknown dataset 'karat': did you mean karate"),

@@ -202,7 +202,9 @@ def test_cca_ssg_is_the_official_one(name: str) -> None:
     drop, mask, weight, epochs, layers, score, std = CCA[name]
     planetoid = name in ("cora", "citeseer", "pubmed")
     given = RECIPES["cca-ssg"][name].model_dump()
-    assert {key: given[key] for key in ("weight", "epochs", "lr", "weight_decay", "optimizer", "schedule", "norm", "act", "last_act")} == {
+    assert {
+        key: given[key] for key in ("decorrelation", "epochs", "lr", "weight_decay", "optimizer", "schedule", "norm", "act", "last_act")
+    } == {
         "decorrelation": weight,
         "epochs": epochs,
         "lr": 1e-3,
@@ -225,7 +227,9 @@ def test_cca_ssg_is_the_official_one(name: str) -> None:
 def test_gbt_is_the_official_one(name: str) -> None:
     width, mask, drop, lr, score, std = GBT[name]
     given = RECIPES["gbt"][name].model_dump()
-    assert {key: given[key] for key in ("channels", "lr", "epochs", "warmup", "schedule", "optimizer", "weight_decay", "weight")} == {
+    assert {
+        key: given[key] for key in ("channels", "lr", "epochs", "warmup", "schedule", "optimizer", "weight_decay", "decorrelation")
+    } == {
         "channels": (2 * width, width),
         "lr": lr,
         "epochs": 1000,

@@ -300,7 +300,7 @@ def test_ranks_with_pieces_of_a_batch_take_the_step_of_one_process(name: str, to
     alone = exact(name)
     for found in together(f"exact {name}"):
         close(found["grads"], alone["grads"])
-        assert found["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+        assert found["losses"] == pytest.approx(alone["losses"], rel=1e-5, abs=5e-6)  # float32; that of GraphCL is a small difference
         if EXACT[name][1] is neighbours:  # Adam makes much of the rounding in the gradient of a bias that batch norm takes away
             close(found["state"], alone["state"], 1e-4)  # after all steps
 
