@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -169,16 +170,16 @@ def _dispatch(args: list[str]) -> int:
         "train": _train,
         "evaluate": lambda rest: _evaluate(_parse(Evaluate, "evaluate", rest)),
         "embed": lambda rest: _embed(_parse(Embed, "embed", rest)),
-        "finetune": _supervised("finetune"),
-        "semi": _supervised("semi"),
-        "distill": _supervised("distill"),
-        "predict": _supervised("predict"),
-        "tune": _tune,
-        "data": _data,
-        "neighbors": _rows("neighbors"),
-        "classify": _rows("classify"),
-        "reproduce": _published("reproduce"),
-        "compare": _published("compare"),
+        "finetune": _elsewhere("cli_supervised", "finetune"),
+        "semi": _elsewhere("cli_supervised", "semi"),
+        "distill": _elsewhere("cli_supervised", "distill"),
+        "predict": _elsewhere("cli_supervised", "predict"),
+        "tune": _elsewhere("cli_tune", "tune"),
+        "data": _elsewhere("cli_data", "data"),
+        "neighbors": _elsewhere("cli_rows", "neighbors"),
+        "classify": _elsewhere("cli_rows", "classify"),
+        "reproduce": _elsewhere("cli_reproduce", "reproduce"),
+        "compare": _elsewhere("cli_reproduce", "compare"),
         "list": _list,
         "show": lambda rest: _show(_parse(Show, "show", rest)),
     }
@@ -195,43 +196,11 @@ def _dispatch(args: list[str]) -> int:
     return commands[args[0]](args[1:])
 
 
-def _supervised(command: str) -> Callable[[list[str]], int]:
+def _elsewhere(module: str, command: str) -> Callable[[list[str]], int]:
+    """A command of another module, which is imported when it runs."""
+
     def run(args: list[str]) -> int:
-        from graphssl import cli_supervised
-
-        found: Callable[[list[str]], int] = getattr(cli_supervised, command)
-        return found(args)
-
-    return run
-
-
-def _tune(args: list[str]) -> int:
-    from graphssl.cli_tune import tune
-
-    return tune(args)
-
-
-def _data(args: list[str]) -> int:
-    from graphssl.cli_data import data
-
-    return data(args)
-
-
-def _published(command: str) -> Callable[[list[str]], int]:
-    def run(args: list[str]) -> int:
-        from graphssl import cli_reproduce
-
-        found: Callable[[list[str]], int] = getattr(cli_reproduce, command)
-        return found(args)
-
-    return run
-
-
-def _rows(command: str) -> Callable[[list[str]], int]:
-    def run(args: list[str]) -> int:
-        from graphssl import cli_rows
-
-        found: Callable[[list[str]], int] = getattr(cli_rows, command)
+        found: Callable[[list[str]], int] = getattr(import_module(f"graphssl.{module}"), command)
         return found(args)
 
     return run
